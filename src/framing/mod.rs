@@ -1,0 +1,84 @@
+//! Where a frame ends. No runtime, no clock, no socket: bytes in, bytes out.
+
+mod decoder;
+mod length_prefixed;
+
+pub use self::decoder::{Decoder, Frames};
+pub use self::length_prefixed::LengthPrefixed;
+
+use crate::encode::Encode;
+
+/// How messages stand on the wire: what is written before and after a payload, and where a frame
+/// ends.
+///
+/// One framing serves both ends: a sink writes frames with it, a [`Decoder`] reads them. Sinks also
+/// ask it for frame boundaries when a connection dies, since resending, skipping and dropping happen
+/// at whole frames only.
+///
+/// # Implementer notes
+///
+/// `frame_size`, `write_frame` and `frame_len` must agree: for every frame written,
+/// `frame_len(frame) == Ok(Some(frame.len()))`, and for every proper prefix of it `frame_len` is
+/// `Ok(None)` or already the same length. A frame has at least one byte.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a framing",
+    note = "use `LengthPrefixed`, or implement `Framing` for it"
+)]
+pub trait Framing {
+    /// Bytes of the whole frame around a payload of `payload_len` bytes; `None` where that is more
+    /// than a `usize` holds. Does not look at [`max_frame_size`](Self::max_frame_size).
+    fn frame_size(&self, payload_len: usize) -> Option<usize>;
+
+    /// Bytes of the largest frame, header included, that this framing writes or reads.
+    fn max_frame_size(&self) -> usize;
+
+    /// Writes `msg` as a frame into `frame`, which is exactly `frame_size(payload_len)` long, where
+    /// `payload_len` is what `msg.encoded_len()` answered.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Invalid`] when this framing cannot carry the message; nothing is sent then.
+    fn write_frame<M: Encode + ?Sized>(
+        &self,
+        msg: &M,
+        payload_len: usize,
+        frame: &mut [u8],
+    ) -> Result<(), FrameError>;
+
+    /// Length in bytes, header included, of the frame that begins at `bytes[0]`; `Ok(None)` when
+    /// that takes more bytes to know. The frame itself need not be there whole.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] when no frame can begin like this, or when it is larger than allowed. The
+    /// stream cannot be read beyond that point.
+    fn frame_len(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError>;
+
+    /// The payload within one whole frame.
+    fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8];
+}
+
+/// Bytes that are not frames, or a message that cannot become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A header announces more than `max` bytes of payload. Known before any memory is taken.
+    #[error("a frame announces {len} bytes of payload, more than the allowed {max}")]
+    TooLarge {
+        /// Bytes announced.
+        len: u64,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The stream ended inside a frame.
+    #[error("the stream ended inside a frame, {have} bytes into it")]
+    Truncated {
+        /// Bytes of the last frame that did arrive, header included.
+        have: usize,
+        /// Bytes that the whole frame has, where its header arrived.
+        need: Option<usize>,
+    },
+    /// The bytes or the message do not fit this framing.
+    #[error("not a valid frame: {0}")]
+    Invalid(&'static str),
+}
