@@ -1,0 +1,99 @@
+//! What a buffer shows its link: the frames it still holds, and where they stand in the stream.
+
+use crate::framing::Framing;
+
+/// The frames that a buffer holds, as a link sees them: whole frames, one behind the other, and the
+/// position of the first byte in the stream of all bytes that this sink ever accepted.
+///
+/// Positions count from 0 at the sink's creation and never repeat, so a link keeps its own place
+/// in the stream as one number, whatever the buffer releases in the meantime.
+#[derive(Debug)]
+pub struct Pending<'a, F> {
+    bytes: &'a [u8],
+    start: u64,
+    framing: &'a F,
+}
+
+impl<F> Clone for Pending<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Pending<'_, F> {}
+
+impl<'a, F: Framing> Pending<'a, F> {
+    /// Frames that begin at position `start`. `bytes` must end at a frame's end.
+    #[inline]
+    pub fn new(bytes: &'a [u8], start: u64, framing: &'a F) -> Self {
+        Self { bytes, start, framing }
+    }
+
+    /// Position of the first byte held.
+    #[inline]
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Position behind the last byte held.
+    #[inline]
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// The bytes from `position` on; none when it lies outside of what is held.
+    #[inline]
+    #[must_use]
+    pub fn from(&self, position: u64) -> &'a [u8] {
+        usize::try_from(position.wrapping_sub(self.start))
+            .ok()
+            .and_then(|skip| self.bytes.get(skip..))
+            .unwrap_or_default()
+    }
+
+    /// The last frame boundary at or before `position`, found by walking from `from`, which must
+    /// itself be a boundary; and how many whole frames lie between the two.
+    ///
+    /// Reads one header per frame: for partial writes, lost connections and counting only.
+    #[must_use]
+    pub fn boundary(&self, from: u64, position: u64) -> (u64, u64) {
+        let (mut at, mut frames) = (from, 0);
+        // The bytes were written by this very framing, so every header is whole and valid; if one
+        // is not (a framing that contradicts itself), the walk ends there.
+        while let Ok(Some(len)) = self.framing.frame_len(self.from(at)) {
+            let next = at + len as u64;
+            if next > position || len == 0 {
+                break;
+            }
+            (at, frames) = (next, frames + 1);
+        }
+        (at, frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::LengthPrefixed;
+
+    #[test]
+    fn boundary_is_the_last_whole_frame() {
+        let bytes = [0, 0, 0, 1, b'a', 0, 0, 0, 0, 0, 0, 0, 2, b'b', b'c'];
+        let framing = LengthPrefixed::new();
+        let pending = Pending::new(&bytes, 100, &framing);
+        assert_eq!(pending.end(), 115);
+        for (position, expected) in
+            [(100, (100, 0)), (104, (100, 0)), (105, (105, 1)), (108, (105, 1))]
+        {
+            assert_eq!(pending.boundary(100, position), expected);
+        }
+        assert_eq!(pending.boundary(100, 109), (109, 2));
+        assert_eq!(pending.boundary(105, 114), (109, 1));
+        assert_eq!(pending.boundary(100, 115), (115, 3));
+        assert_eq!(pending.from(113), b"bc");
+        assert_eq!(pending.from(99), b"");
+        assert_eq!(pending.from(116), b"");
+    }
+}

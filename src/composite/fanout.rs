@@ -1,0 +1,287 @@
+//! The fan-out over links: one buffer above, a cursor per child, every child gets every frame.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::buffer::Pending;
+use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
+use crate::error::SinkError;
+use crate::framing::Framing;
+use crate::link::Link;
+use crate::policy::LazyPolicy;
+use crate::sink::{End, Event, Report, SinkState};
+
+/// Brings every frame to each of its links.
+///
+/// Below one buffer: a message is encoded once, and the same bytes are written to all links. Each
+/// link has its own place in them, its own connection and its own back-off. All of them gate: the
+/// buffer keeps a frame until the slowest link has it, and a flush waits for all.
+///
+/// It is a link itself, so fan-outs nest.
+///
+/// # Errors
+///
+/// Every link takes its step before the first error is reported; the error names its link.
+///
+/// # Cost
+///
+/// Nothing per message, one or more writes per link and flush.
+///
+/// # Examples
+///
+/// ```
+/// use torq_message_sink::{Buffered, Fanout, MessageSink, MemorySink};
+///
+/// # tokio_test::block_on(async {
+/// let ((left, left_peer), (right, right_peer)) = (MemorySink::pair(64), MemorySink::pair(64));
+/// let mut sink = Buffered::new(Fanout::new((left, right)));
+/// sink.send("tick").await?;
+/// for peer in [left_peer, right_peer] {
+///     assert_eq!(peer.accept().expect("connected").read(), b"\0\0\0\x04tick");
+/// }
+/// # Ok::<(), torq_message_sink::SinkError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Fanout<T> {
+    children: T,
+}
+
+impl<T> Fanout<T> {
+    /// A fan-out to `children`: a tuple, an array or a vector of links.
+    pub const fn new(children: T) -> Self {
+        Self { children }
+    }
+
+    /// The children.
+    pub const fn get_ref(&self) -> &T {
+        &self.children
+    }
+}
+
+impl<T: LinkSet> Link for Fanout<T> {
+    fn wake(&mut self) -> Result<(), SinkError> {
+        let mut wake = Wake(Ok(()));
+        self.children.visit_mut(&mut wake);
+        wake.0
+    }
+
+    #[inline]
+    fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
+        let mut write = TryWrite { pending, result: Ok(()) };
+        self.children.visit_mut(&mut write);
+        write.result
+    }
+
+    #[inline]
+    fn poll_write<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        let mut write = PollWrite { cx, pending, all: Poll::Ready(Ok(())) };
+        self.children.visit_mut(&mut write);
+        write.all
+    }
+
+    /// What the slowest child has taken.
+    #[inline]
+    fn taken(&self) -> u64 {
+        let mut slowest = Slowest(u64::MAX);
+        self.children.visit(&mut slowest);
+        slowest.0
+    }
+
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let mut connect = PollConnect { cx, all: Poll::Ready(Ok(())) };
+        self.children.visit_mut(&mut connect);
+        connect.all
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shutdown = PollShutdown { cx, all: Poll::Ready(()) };
+        self.children.visit_mut(&mut shutdown);
+        shutdown.all
+    }
+
+    fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
+        self.children.visit_mut(&mut EndEach { end, pending });
+    }
+
+    fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>) {
+        self.children.visit_mut(&mut Hurry(pending));
+    }
+
+    /// The worst state of any child: connected only when all are.
+    fn state(&self) -> SinkState {
+        let mut worst = Worst(SinkState::Connected);
+        self.children.visit(&mut worst);
+        worst.0
+    }
+
+    /// The smallest that any child asks for.
+    #[inline]
+    fn write_size(&self) -> usize {
+        let mut smallest = SmallestWrite(usize::MAX);
+        self.children.visit(&mut smallest);
+        smallest.0
+    }
+
+    fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
+        self.children.visit_mut(&mut SetPolicy(policy));
+    }
+
+    fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
+        self.children.visit(&mut ReportEach { pending, report });
+    }
+
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.children.visit_mut(&mut TakeEvents(each));
+    }
+}
+
+// One visitor per question: what it carries, and what it does with each link.
+
+struct Wake(Result<(), SinkError>);
+
+impl VisitLinkMut for Wake {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        let woken = link.wake();
+        if self.0.is_ok() {
+            self.0 = woken;
+        }
+    }
+}
+
+struct TryWrite<'a, F> {
+    pending: Pending<'a, F>,
+    result: Result<(), SinkError>,
+}
+
+impl<F: Framing> VisitLinkMut for TryWrite<'_, F> {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        let written = link.try_write(self.pending);
+        if self.result.is_ok() {
+            self.result = written;
+        }
+    }
+}
+
+struct PollWrite<'a, 'cx, 'w, F> {
+    cx: &'cx mut Context<'w>,
+    pending: Pending<'a, F>,
+    all: Poll<Result<(), SinkError>>,
+}
+
+impl<F: Framing> VisitLinkMut for PollWrite<'_, '_, '_, F> {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        gather(&mut self.all, link.poll_write(self.cx, self.pending));
+    }
+}
+
+struct PollConnect<'cx, 'w> {
+    cx: &'cx mut Context<'w>,
+    all: Poll<Result<(), SinkError>>,
+}
+
+impl VisitLinkMut for PollConnect<'_, '_> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        gather(&mut self.all, link.poll_connect(self.cx));
+    }
+}
+
+/// The first error wins, then whoever is pending.
+#[inline]
+fn gather(all: &mut Poll<Result<(), SinkError>>, one: Poll<Result<(), SinkError>>) {
+    match (&all, &one) {
+        (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Ok(()))) | (Poll::Pending, Poll::Pending) => {}
+        _ => *all = one,
+    }
+}
+
+struct PollShutdown<'cx, 'w> {
+    cx: &'cx mut Context<'w>,
+    all: Poll<()>,
+}
+
+impl VisitLinkMut for PollShutdown<'_, '_> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        if link.poll_shutdown(self.cx).is_pending() {
+            self.all = Poll::Pending;
+        }
+    }
+}
+
+struct EndEach<'a, F> {
+    end: End,
+    pending: Pending<'a, F>,
+}
+
+impl<F: Framing> VisitLinkMut for EndEach<'_, F> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.end(self.end, self.pending);
+    }
+}
+
+struct Hurry<'a, F>(Pending<'a, F>);
+
+impl<F: Framing> VisitLinkMut for Hurry<'_, F> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.hurry(self.0);
+    }
+}
+
+struct SetPolicy<'a>(&'a Arc<LazyPolicy>);
+
+impl VisitLinkMut for SetPolicy<'_> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.set_policy(self.0);
+    }
+}
+
+struct TakeEvents<'a, E>(&'a mut E);
+
+impl<E: FnMut(Event)> VisitLinkMut for TakeEvents<'_, E> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.take_events(self.0);
+    }
+}
+
+struct Slowest(u64);
+
+impl VisitLink for Slowest {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.min(link.taken());
+    }
+}
+
+struct SmallestWrite(usize);
+
+impl VisitLink for SmallestWrite {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.min(link.write_size());
+    }
+}
+
+struct Worst(SinkState);
+
+impl VisitLink for Worst {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.max(link.state());
+    }
+}
+
+struct ReportEach<'a, 'r, F> {
+    pending: Pending<'a, F>,
+    report: &'r mut Report,
+}
+
+impl<F: Framing> VisitLink for ReportEach<'_, '_, F> {
+    fn visit<L: Link>(&mut self, link: &L) {
+        link.report_into(self.pending, self.report);
+    }
+}

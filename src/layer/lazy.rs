@@ -1,0 +1,206 @@
+//! The lazy layer: gives a stack its policy, and puts it to sleep when no data flows.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::encode::Encode;
+use crate::error::{SinkError, TryFeedError};
+use crate::policy::{Backoff, LazyPolicy};
+use crate::sink::{End, Event, MessageSink, Report, SinkState};
+
+/// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close deadline.
+///
+/// Every sink here wakes when it is fed; with `Lazy` around it, it does so by a policy of one's own.
+/// The policy is handed down to the links, each of which runs it by itself, so the children of a
+/// fan-out reconnect independently. Of two `Lazy` the inner one wins.
+///
+/// Idle sleep is looked at in the calls that are made: a `flush` after
+/// [`idle_timeout`](LazyPolicy::with_idle_timeout) without data puts the sink to sleep.
+///
+/// # Cost
+///
+/// Nothing per message: asleep is a closed window further down. With an idle timeout, one look at
+/// the clock per flush.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use torq_message_sink::{Buffered, Fanout, Lazy, TcpSink, UnixSink};
+///
+/// let sink: Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>> =
+///     Lazy::new(Buffered::new(Fanout::new((
+///         TcpSink::new("127.0.0.1:9001")?,
+///         UnixSink::new("/run/torq/market_data.sock")?,
+///     ))))
+///     .with_connect_timeout(Duration::from_secs(1))
+///     .with_idle_timeout(Some(Duration::from_secs(300)));
+/// # Ok::<(), torq_message_sink::SinkError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a sink does nothing unless it is fed"]
+pub struct Lazy<S> {
+    inner: S,
+    policy: Arc<LazyPolicy>,
+    activity: Activity,
+}
+
+/// When data last flowed, as far as flushes have shown.
+#[derive(Debug, Default)]
+struct Activity {
+    accepted_bytes: u64,
+    since: Option<Instant>,
+}
+
+impl<S: MessageSink> Lazy<S> {
+    /// Wraps `inner` with the default policy.
+    pub fn new(inner: S) -> Self {
+        Self::with_policy(inner, LazyPolicy::new())
+    }
+
+    /// Wraps `inner` with `policy`.
+    pub fn with_policy(mut inner: S, policy: impl Into<Arc<LazyPolicy>>) -> Self {
+        let policy = policy.into();
+        inner.set_policy(&policy);
+        Self { inner, policy, activity: Activity::default() }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &LazyPolicy {
+        &self.policy
+    }
+
+    /// See [`LazyPolicy::with_connect_timeout`].
+    pub fn with_connect_timeout(self, timeout: Duration) -> Self {
+        self.change(|policy| policy.with_connect_timeout(timeout))
+    }
+
+    /// See [`LazyPolicy::with_backoff`].
+    pub fn with_backoff(self, backoff: Backoff) -> Self {
+        self.change(|policy| policy.with_backoff(backoff))
+    }
+
+    /// See [`LazyPolicy::with_max_attempts`].
+    pub fn with_max_attempts(self, attempts: u32) -> Self {
+        self.change(|policy| policy.with_max_attempts(attempts))
+    }
+
+    /// See [`LazyPolicy::with_idle_timeout`].
+    pub fn with_idle_timeout(self, timeout: Option<Duration>) -> Self {
+        self.change(|policy| policy.with_idle_timeout(timeout))
+    }
+
+    /// See [`LazyPolicy::with_close_deadline`].
+    pub fn with_close_deadline(self, deadline: Duration) -> Self {
+        self.change(|policy| policy.with_close_deadline(deadline))
+    }
+
+    /// See [`LazyPolicy::with_counting`].
+    pub fn with_counting(self, counting: bool) -> Self {
+        self.change(|policy| policy.with_counting(counting))
+    }
+
+    fn change(mut self, change: impl FnOnce(LazyPolicy) -> LazyPolicy) -> Self {
+        self.policy = Arc::new(change(LazyPolicy::clone(&self.policy)));
+        self.inner.set_policy(&self.policy);
+        self
+    }
+
+    /// Puts the sink to sleep if nothing was accepted for `timeout`.
+    fn sleep_if_idle(&mut self, timeout: Duration) {
+        let now = Instant::now();
+        let accepted_bytes = self.inner.accepted_bytes();
+        if self.activity.accepted_bytes != accepted_bytes || self.activity.since.is_none() {
+            self.activity = Activity { accepted_bytes, since: Some(now) };
+            return;
+        }
+        let idle = self.activity.since.is_some_and(|since| now.duration_since(since) >= timeout);
+        if idle && self.inner.state() == SinkState::Connected {
+            self.inner.end(End::Sleep);
+        }
+    }
+}
+
+impl<S> Lazy<S> {
+    /// The sink below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S: MessageSink> MessageSink for Lazy<S> {
+    #[inline]
+    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+        self.inner.try_feed(msg)
+    }
+
+    #[inline]
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+        self.inner.append(msg)
+    }
+
+    #[inline]
+    fn room(&self, len: usize) -> bool {
+        self.inner.room(len)
+    }
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
+        self.inner.poll_ready(cx, len)
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        ready!(self.inner.poll_flush(cx))?;
+        if let Some(timeout) = self.policy.idle_timeout {
+            self.sleep_if_idle(timeout);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.inner.poll_close(cx)
+    }
+
+    fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.inner.poll_disconnect(cx)
+    }
+
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.inner.poll_connect(cx)
+    }
+
+    fn hurry(&mut self) {
+        self.inner.hurry();
+    }
+
+    fn end(&mut self, end: End) {
+        self.inner.end(end);
+    }
+
+    fn state(&self) -> SinkState {
+        self.inner.state()
+    }
+
+    fn accepted_bytes(&self) -> u64 {
+        self.inner.accepted_bytes()
+    }
+
+    fn report_into(&self, report: &mut Report) {
+        self.inner.report_into(report);
+    }
+
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.inner.take_events(each);
+    }
+
+    /// Ignored: this layer has a policy of its own, and the nearest one wins.
+    fn set_policy(&mut self, _: &Arc<LazyPolicy>) {}
+
+    fn close_deadline(&self) -> Duration {
+        self.policy.close_deadline
+    }
+}

@@ -1,0 +1,123 @@
+//! Connecting: one readable async function, run as a task that the link holds.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use crate::link::Connect;
+use crate::policy::LazyPolicy;
+
+/// A connection in the making. Dropped, it stops trying.
+pub(crate) struct Attempt<Io> {
+    task: JoinHandle<io::Result<Io>>,
+    progress: Arc<Progress>,
+}
+
+/// What the task tells while it runs.
+#[derive(Default)]
+struct Progress {
+    failures: AtomicU32,
+    waiting: AtomicBool,
+}
+
+impl<Io: Send + 'static> Attempt<Io> {
+    /// Starts to connect. `failures` is how many attempts in a row have failed before: the wait
+    /// for the first attempt follows from it, unless it is to be made `at_once`.
+    pub(crate) fn spawn<C: Connect<Io = Io>>(
+        runtime: &Handle,
+        connector: &C,
+        policy: &Arc<LazyPolicy>,
+        failures: u32,
+        at_once: bool,
+    ) -> Self {
+        let progress = Arc::new(Progress::default());
+        progress.failures.store(failures, Ordering::Relaxed);
+        let (connector, policy) = (connector.clone(), policy.clone());
+        let task = runtime.spawn(establish(connector, policy, progress.clone(), at_once));
+        Self { task, progress }
+    }
+
+    /// Waits for the outcome. Registers no waker when there is no `cx`.
+    pub(crate) fn poll(&mut self, cx: Option<&mut Context<'_>>) -> Poll<io::Result<Io>> {
+        let outcome = match cx {
+            Some(cx) => ready!(Pin::new(&mut self.task).poll(cx)),
+            // A finished task answers at once; polling an unfinished one would replace the waker
+            // of whoever waits.
+            None if self.task.is_finished() => {
+                ready!(Pin::new(&mut self.task).poll(&mut Context::from_waker(Waker::noop())))
+            }
+            None => return Poll::Pending,
+        };
+        // The task itself can end in no other way than with an outcome; that it panicked (a user's
+        // connector) or was cancelled (its runtime shut down) is a failed attempt like any other.
+        Poll::Ready(outcome.unwrap_or_else(|error| {
+            self.progress.failures.fetch_add(1, Ordering::Relaxed);
+            Err(io::Error::other(error))
+        }))
+    }
+}
+
+impl<Io> Attempt<Io> {
+    /// How many attempts in a row have failed so far.
+    pub(crate) fn failures(&self) -> u32 {
+        self.progress.failures.load(Ordering::Relaxed)
+    }
+
+    /// Whether it waits for its next attempt.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.progress.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl<Io> Drop for Attempt<Io> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<Io> fmt::Debug for Attempt<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("failures", &self.failures()).finish_non_exhaustive()
+    }
+}
+
+/// Waits, connects, and tries again, until it succeeds or its attempts are used up.
+async fn establish<C: Connect>(
+    connector: C,
+    policy: Arc<LazyPolicy>,
+    progress: Arc<Progress>,
+    mut at_once: bool,
+) -> io::Result<C::Io> {
+    let mut tried = 0;
+    loop {
+        let failures = progress.failures.load(Ordering::Relaxed);
+        let wait = policy.backoff.wait(failures, fastrand::f64());
+        if !wait.is_zero() && !at_once {
+            progress.waiting.store(true, Ordering::Relaxed);
+            time::sleep(wait).await;
+            progress.waiting.store(false, Ordering::Relaxed);
+        }
+        at_once = false;
+        let timeout = policy.connect_timeout;
+        let error = match time::timeout(timeout, connector.connect(timeout)).await {
+            Ok(Ok(io)) => return Ok(io),
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {timeout:?}")),
+        };
+        progress.failures.store(failures.saturating_add(1), Ordering::Relaxed);
+        tried += 1;
+        if policy.max_attempts != 0 && tried >= policy.max_attempts {
+            return Err(error);
+        }
+        // A connector that fails without ever waiting must not keep others from running.
+        tokio::task::consume_budget().await;
+    }
+}

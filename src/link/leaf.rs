@@ -1,0 +1,179 @@
+//! What a link keeps in mind about its frames: its place in the stream, its counters, its events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::buffer::Pending;
+use crate::endpoint::Endpoint;
+use crate::framing::Framing;
+use crate::sink::{ConnectionEnd, Count, EndCause, Event, LeafReport, SinkState};
+
+/// A link's place in the stream of frames.
+///
+/// `taken <= written`; between the two lies the beginning of a frame that the connection has taken
+/// in part. When the connection ends, `written` goes back to `taken`.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// Position behind the last byte written on this connection.
+    pub(crate) written: u64,
+    /// Position of the last frame boundary at or before `written`.
+    pub(crate) taken: u64,
+    /// Frames up to `taken`, while counting is on.
+    messages: u64,
+    /// Everything that only reports and events need. None until the first connection.
+    book: Option<Box<Book>>,
+}
+
+/// The counters and events of a link.
+#[derive(Debug, Default)]
+struct Book {
+    connections: u32,
+    /// Where the running connection began.
+    first: Count,
+    rewritten_bytes: u64,
+    dropped: Count,
+    unconfirmed: Count,
+    events: VecDeque<Event>,
+    events_lost: u64,
+}
+
+/// Who a link is, for its events and reports.
+pub(crate) struct Identity<'a> {
+    pub(crate) service: Option<&'a Arc<str>>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) counting: bool,
+}
+
+impl Cursor {
+    /// Everything was written.
+    #[inline]
+    pub(crate) fn take_all<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
+        if counting {
+            self.take_whole(pending, true);
+        }
+        self.taken = self.written;
+    }
+
+    /// Some of it was written: finds the boundary of what was written whole.
+    #[cold]
+    pub(crate) fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
+        let (taken, messages) = pending.boundary(self.taken, self.written);
+        self.taken = taken;
+        if counting {
+            self.messages += messages;
+        }
+    }
+
+    /// A connection begins.
+    pub(crate) fn begin(&mut self, who: Identity<'_>, failures: u32) {
+        let first = self.position(who.counting);
+        let book = self.book.get_or_insert_default();
+        book.connections = book.connections.wrapping_add(1);
+        book.first = first;
+        let connection = book.connections;
+        book.push(Event::Connected {
+            service: who.service.cloned(),
+            endpoint: who.endpoint,
+            connection,
+            first,
+            failures,
+        });
+    }
+
+    /// The connection has ended; `taken` is up to date.
+    #[cold]
+    pub(crate) fn finish(&mut self, who: Identity<'_>, cause: EndCause) {
+        let end = self.position(who.counting);
+        let cut_bytes = self.written - self.taken;
+        self.written = self.taken;
+        let book = self.book.get_or_insert_default();
+        book.rewritten_bytes += cut_bytes;
+        if cause != EndCause::Drained {
+            let on_this = end.minus(book.first);
+            book.unconfirmed.bytes += on_this.bytes;
+            book.unconfirmed.messages =
+                on_this.messages.map(|more| more + book.unconfirmed.messages.unwrap_or(0));
+        }
+        book.push(Event::Ended(ConnectionEnd {
+            service: who.service.cloned(),
+            endpoint: who.endpoint,
+            connection: book.connections,
+            first: book.first,
+            end,
+            cut_bytes,
+            next: end,
+            cause,
+        }));
+    }
+
+    /// What was not written is given up.
+    #[cold]
+    pub(crate) fn drop_rest<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
+        let bytes = pending.end() - self.taken;
+        if bytes == 0 {
+            return;
+        }
+        let messages = if counting { pending.boundary(self.taken, pending.end()).1 } else { 0 };
+        let dropped = &mut self.book.get_or_insert_default().dropped;
+        dropped.bytes += bytes;
+        dropped.messages = counting.then(|| messages + dropped.messages.unwrap_or(0));
+        (self.taken, self.written) = (pending.end(), pending.end());
+        self.messages += messages;
+    }
+
+    /// What became of everything accepted so far.
+    pub(crate) fn report<F: Framing>(
+        &self,
+        who: Identity<'_>,
+        state: SinkState,
+        pending: Pending<'_, F>,
+    ) -> LeafReport {
+        let nothing = Book::default();
+        let book = self.book.as_deref().unwrap_or(&nothing);
+        let messages = if who.counting { pending.boundary(self.taken, pending.end()).1 } else { 0 };
+        let zero = Count::new(0, 0, who.counting);
+        let dropped = if book.dropped.bytes == 0 { zero } else { book.dropped };
+        LeafReport {
+            service: who.service.cloned(),
+            endpoint: who.endpoint,
+            state,
+            accepted: Count::new(pending.end(), self.messages + messages, who.counting),
+            written: self.position(who.counting).minus(dropped),
+            buffered: Count::new(pending.end() - self.taken, messages, who.counting),
+            dropped,
+            rewritten_bytes: book.rewritten_bytes,
+            unconfirmed: if book.unconfirmed.bytes == 0 { zero } else { book.unconfirmed },
+            connections: book.connections,
+            events_lost: book.events_lost,
+        }
+    }
+
+    /// Hands over the events so far.
+    pub(crate) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        if let Some(book) = &mut self.book {
+            book.events.drain(..).for_each(each);
+        }
+    }
+
+    /// Whether there has been a connection.
+    pub(crate) fn has_connected(&self) -> bool {
+        self.book.is_some()
+    }
+
+    fn position(&self, counting: bool) -> Count {
+        Count::new(self.taken, self.messages, counting)
+    }
+}
+
+impl Book {
+    fn push(&mut self, event: Event) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+            self.events_lost += 1;
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Events that a link keeps for a caller who is slow to ask.
+const MAX_EVENTS: usize = 64;

@@ -1,0 +1,218 @@
+//! The ends of stacks: a link moves encoded bytes over connections and knows how to make them.
+
+mod connect;
+mod leaf;
+mod memory;
+mod stream;
+mod tcp;
+mod unix;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub use self::memory::{MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream};
+pub use self::stream::StreamLink;
+pub use self::tcp::{TcpConnector, TcpIo, TcpSink};
+pub use self::unix::{UnixConnector, UnixIo, UnixSink};
+use crate::buffer::Pending;
+use crate::endpoint::Endpoint;
+use crate::error::SinkError;
+use crate::framing::Framing;
+use crate::policy::LazyPolicy;
+use crate::sink::{End, Event, Report, SinkState};
+
+/// Moves frames over connections, and makes the connections: the end of a stack.
+///
+/// A link becomes a sink under [`Buffered`](crate::Buffered). Composites such as
+/// [`Fanout`](crate::Fanout) are links over links. A link of one's own is usually a [`Connect`]
+/// with its [`Io`], which [`StreamLink`] turns into a link with all of its manners: back-off,
+/// resending, close detection, draining.
+///
+/// # Implementer notes
+///
+/// A link keeps its own place in the stream of frames (a position, see [`Pending`]) and never looks
+/// back behind what it has [`taken`](Self::taken); the buffer never releases what it has not. Data
+/// wakes it: a write to a link that sleeps starts a connection.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a link",
+    label = "no frames can be written to this",
+    note = "links are `TcpSink`, `UnixSink`, `MemorySink`, a `Fanout` of links, a `StreamLink` over \
+            your own `Connect`, or your own `Link`",
+    note = "a whole sink (`Lazy`, `Buffered`) cannot stand below a buffer; put links there"
+)]
+pub trait Link {
+    /// Starts to connect, unless there is a connection or an attempt already.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime) outside a tokio runtime.
+    fn wake(&mut self) -> Result<(), SinkError>;
+
+    /// Writes what can be written without waiting. Touches no waker, so that it can be called
+    /// between the polls of somebody who waits. What it did shows in [`taken`](Self::taken).
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] when the attempts to connect are used up. All frames are kept.
+    fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError>;
+
+    /// Writes until every frame is taken. What it did shows in [`taken`](Self::taken), also while
+    /// it is pending.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    fn poll_write<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>>;
+
+    /// Position up to which frames need not be kept any longer: kernels have taken them whole.
+    /// Always a frame boundary; never moves back.
+    fn taken(&self) -> u64;
+
+    /// Wakes and waits until connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write) and [`wake`](Self::wake).
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>>;
+
+    /// Ends the connection in good order: shuts down the write side and reads on until the peer
+    /// has closed in turn, so that nothing that was written is destroyed. Then it sleeps.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ends the connection or the attempt now. By [`End::Close`] the link gives up `pending` and
+    /// counts it as dropped.
+    fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>);
+
+    /// Cuts a running back-off short, if there are frames to write: one attempt at once.
+    fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>);
+
+    /// What the link is doing about its connection, as of the last call.
+    fn state(&self) -> SinkState;
+
+    /// How many bytes one write should have, where the link has a choice; found by measurement.
+    fn write_size(&self) -> usize;
+
+    /// Hands down the policy that the link runs by.
+    fn set_policy(&mut self, policy: &Arc<LazyPolicy>);
+
+    /// Adds one entry per leaf to `report`; `pending` is what the buffer still holds.
+    fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report);
+
+    /// Hands over the events since the last call; see
+    /// [`MessageSink::take_events`](crate::MessageSink::take_events).
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E);
+}
+
+/// Makes connections to one place: what a transport has to know to be a link.
+///
+/// # Examples
+///
+/// A link of one's own is this and an [`Io`]; see [`StreamLink`] for a complete one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know how to connect",
+    note = "implement `Connect` for it: `connect`, which answers an `Io`, and `endpoint`"
+)]
+pub trait Connect: Clone + Send + Sync + 'static {
+    /// The connections it makes.
+    type Io: Io;
+
+    /// Makes one connection. Runs in a task of its own; `timeout` is how long it will be waited
+    /// for, so that several addresses can share it.
+    fn connect(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = io::Result<Self::Io>> + Send + 'static;
+
+    /// Where it connects to, for errors and reports.
+    fn endpoint(&self) -> Endpoint;
+
+    /// How many bytes one write should have. Default: 64 KiB.
+    fn write_size(&self) -> usize {
+        64 * 1024
+    }
+}
+
+/// One connection: non-blocking reads and writes, and readiness.
+///
+/// The `try_` methods never wait and touch no waker; they answer
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) instead, after which the matching `poll_` method waits
+/// for a change. (`tokio::net::TcpStream` is made like this.)
+pub trait Io: Send + Unpin + 'static {
+    /// Reads what is there. `Ok(0)` with a non-empty buffer: the peer has closed.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is there; any other ends the connection.
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what fits.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing fits; any other ends the connection.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Waits until a read may succeed.
+    ///
+    /// # Errors
+    ///
+    /// Any ends the connection.
+    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Waits until a write may succeed.
+    ///
+    /// # Errors
+    ///
+    /// Any ends the connection.
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Shuts down the write side: the peer reads to the end and then sees it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone already.
+    fn shutdown(&mut self) -> io::Result<()>;
+}
+
+/// Implements [`Io`] for a newtype around a tokio stream.
+macro_rules! io_over_tokio {
+    ($io:ty) => {
+        impl $crate::link::Io for $io {
+            #[inline]
+            fn try_read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                self.0.try_read(buf)
+            }
+
+            #[inline]
+            fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.try_write(bytes)
+            }
+
+            fn poll_read_ready(
+                &mut self,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                self.0.poll_read_ready(cx)
+            }
+
+            fn poll_write_ready(
+                &mut self,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                self.0.poll_write_ready(cx)
+            }
+
+            fn shutdown(&mut self) -> std::io::Result<()> {
+                socket2::SockRef::from(&self.0).shutdown(std::net::Shutdown::Write)
+            }
+        }
+    };
+}
+use io_over_tokio;

@@ -1,0 +1,531 @@
+//! The link over one byte stream at a time: writing, noticing the end, connecting anew.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep};
+
+use crate::buffer::Pending;
+use crate::error::{ErrorKind, SinkError};
+use crate::framing::Framing;
+use crate::link::connect::Attempt;
+use crate::link::leaf::{Cursor, Identity};
+use crate::link::{Connect, Io, Link};
+use crate::policy::{LazyPolicy, Reconnect};
+use crate::sink::{End, EndCause, Event, Report, SinkState};
+
+/// A link over connections of one kind, made one after the other as they are needed.
+///
+/// [`TcpSink`](crate::TcpSink) and [`UnixSink`](crate::UnixSink) are such links. It connects when
+/// there is data, writes, notices a peer that has closed before it writes on, keeps each frame until
+/// it was taken whole, and repeats the one that a connection's end cut off from its first byte.
+///
+/// # Cost
+///
+/// Asleep it holds no file descriptor, no task and no buffer. Connecting is one task; connected there
+/// is none.
+///
+/// # Examples
+///
+/// A link of one's own, over tokio's in-memory pipe:
+///
+/// ```
+/// use std::{io, task::{Context, Poll}, time::Duration};
+/// use torq_message_sink::{Buffered, Connect, Endpoint, Io, MessageSink, StreamLink};
+/// # use std::collections::VecDeque;
+///
+/// /// A place that swallows everything.
+/// #[derive(Clone)]
+/// struct Void;
+///
+/// impl Connect for Void {
+///     type Io = Void;
+///     fn connect(&self, _: Duration) -> impl Future<Output = io::Result<Void>> + Send + 'static {
+///         std::future::ready(Ok(Void))
+///     }
+///     fn endpoint(&self) -> Endpoint {
+///         Endpoint::Other("void".into())
+///     }
+/// }
+///
+/// impl Io for Void {
+///     fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+///         Err(io::ErrorKind::WouldBlock.into())
+///     }
+///     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+///         Ok(bytes.len())
+///     }
+///     fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Poll::Pending
+///     }
+///     fn poll_write_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Poll::Ready(Ok(()))
+///     }
+///     fn shutdown(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// # tokio_test::block_on(async {
+/// let mut sink = Buffered::new(StreamLink::with_connector(Void));
+/// sink.send("into the void").await?;
+/// # Ok::<(), torq_message_sink::SinkError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct StreamLink<C: Connect> {
+    connector: C,
+    service: Option<Arc<str>>,
+    policy: Option<Arc<LazyPolicy>>,
+    state: State<C::Io>,
+    cursor: Cursor,
+    /// Attempts that failed in a row; a connection that did not last counts as one.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum State<I> {
+    Asleep,
+    Connecting(Attempt<I>),
+    Connected(Live<I>),
+    /// Shut down for writing, read to its end.
+    Draining {
+        live: Live<I>,
+        /// Set while waiting for a peer that has never said anything.
+        linger: Option<Pin<Box<Sleep>>>,
+    },
+}
+
+/// A connection in use.
+#[derive(Debug)]
+struct Live<I> {
+    io: I,
+    since: Instant,
+    /// Whether the peer has ever sent anything.
+    talks: bool,
+}
+
+impl<C: Connect> StreamLink<C> {
+    /// A link that sleeps until there is data.
+    pub fn with_connector(connector: C) -> Self {
+        Self {
+            connector,
+            service: None,
+            policy: None,
+            state: State::Asleep,
+            cursor: Cursor::default(),
+            failures: 0,
+        }
+    }
+
+    /// Gives the link the name of the service it leads to, for errors, reports and events.
+    #[must_use]
+    pub fn with_service(mut self, service: impl Into<Arc<str>>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
+    /// What makes the connections.
+    pub fn connector(&self) -> &C {
+        &self.connector
+    }
+
+    pub(crate) fn connector_mut(&mut self) -> &mut C {
+        &mut self.connector
+    }
+
+    /// Takes steps until everything is written, or nothing moves without waiting. Without a `cx`
+    /// it registers no waker.
+    #[inline]
+    fn drive<F: Framing>(
+        &mut self,
+        mut cx: Option<&mut Context<'_>>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        loop {
+            if let State::Connected(live) = &mut self.state {
+                if self.cursor.written == pending.end() {
+                    self.rest(cx);
+                    return Poll::Ready(Ok(()));
+                }
+                match live.write(&mut self.cursor.written, pending) {
+                    Ok(true) => {
+                        let counting = self.counting();
+                        self.cursor.take_all(pending, counting);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(false) => {
+                        let counting = self.counting();
+                        self.cursor.take_whole(pending, counting);
+                        return self.wait_for_room(cx);
+                    }
+                    Err(cause) => {
+                        let counting = self.counting();
+                        self.cursor.take_whole(pending, counting);
+                        self.lose(cause);
+                    }
+                }
+            } else if self.cursor.written == pending.end() {
+                self.rest(cx);
+                return Poll::Ready(Ok(()));
+            } else {
+                ready!(self.wait_for_connection(cx.as_deref_mut()))?;
+            }
+        }
+    }
+
+    /// Nothing to write. An eager link sees to it that it stays connected.
+    #[cold]
+    fn rest(&mut self, cx: Option<&mut Context<'_>>) {
+        let eager = self.policy.as_ref().is_some_and(|p| p.reconnect == Reconnect::Eager);
+        if !eager || !self.cursor.has_connected() {
+            return;
+        }
+        if let State::Connected(live) = &mut self.state
+            && let Some(cause) = live.discard()
+        {
+            self.lose(cause);
+        }
+        if !matches!(self.state, State::Connected(_) | State::Draining { .. }) {
+            // What comes of it, the next call with data will say.
+            let _ = self.wait_for_connection(cx);
+        }
+    }
+
+    /// The socket is full: asks to be called again when there is room, or when the peer closes.
+    #[cold]
+    fn wait_for_room(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Result<(), SinkError>> {
+        if let (Some(cx), State::Connected(live)) = (cx, &mut self.state) {
+            let room = live.io.poll_write_ready(cx);
+            // A peer that closes while we wait shows as readable.
+            let said = live.io.poll_read_ready(cx);
+            if room.is_ready() || said.is_ready() {
+                // Not a loop: a stream that is always ready and never moves must not hang us.
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Takes the steps to a connection; ready when there is one.
+    #[cold]
+    fn wait_for_connection(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Result<(), SinkError>> {
+        if matches!(self.state, State::Draining { .. }) {
+            // The shutdown was given up in favour of new data.
+            self.hang_up(EndCause::HungUp);
+        }
+        if matches!(self.state, State::Asleep) {
+            self.connect(false)?;
+        }
+        let State::Connecting(attempt) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let outcome = ready!(attempt.poll(cx));
+        self.failures = attempt.failures();
+        match outcome {
+            Ok(io) => {
+                self.state = State::Connected(Live { io, since: Instant::now(), talks: false });
+                let who = identity(&self.connector, &self.service, &self.policy);
+                self.cursor.begin(who, self.failures);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.state = State::Asleep;
+                let failed = self.error(ErrorKind::Unreachable).with_attempt(self.failures);
+                Poll::Ready(Err(failed.with_source(error)))
+            }
+        }
+    }
+
+    /// The connection is lost.
+    #[cold]
+    fn lose(&mut self, cause: EndCause) {
+        if let State::Connected(live) = &self.state {
+            // A connection that did not last counts as a failed attempt, or a peer that accepts
+            // and closes at once would be stormed.
+            let min_uptime = self.policy.as_ref().map_or(Duration::ZERO, |p| p.min_uptime);
+            let lasted = live.since.elapsed() >= min_uptime;
+            self.failures = if lasted { 0 } else { self.failures.saturating_add(1) };
+        }
+        self.state = State::Asleep;
+        self.finish(cause);
+    }
+
+    /// Starts to connect; `at_once` leaves out the wait that the failures so far ask for.
+    fn connect(&mut self, at_once: bool) -> Result<(), SinkError> {
+        let runtime = Handle::try_current()
+            .map_err(|error| self.error(ErrorKind::NoRuntime).with_source(error))?;
+        let policy = self.policy.get_or_insert_default();
+        let failures = self.failures;
+        let attempt = Attempt::spawn(&runtime, &self.connector, policy, failures, at_once);
+        self.state = State::Connecting(attempt);
+        Ok(())
+    }
+
+    /// Ends the connection or attempt without waiting.
+    fn hang_up(&mut self, cause: EndCause) {
+        match std::mem::replace(&mut self.state, State::Asleep) {
+            State::Asleep => {}
+            State::Connecting(attempt) => self.failures = attempt.failures(),
+            State::Connected(mut live) | State::Draining { mut live, .. } => {
+                // The kernel resets a connection that is closed with bytes unread, and destroys
+                // what it has not sent yet; so what the peer has said is read first.
+                let _ = live.io.shutdown();
+                live.discard();
+                drop(live);
+                self.failures = 0;
+                self.finish(cause);
+            }
+        }
+    }
+
+    fn finish(&mut self, cause: EndCause) {
+        self.cursor.finish(identity(&self.connector, &self.service, &self.policy), cause);
+    }
+
+    fn counting(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.counting)
+    }
+
+    fn error(&self, kind: ErrorKind) -> SinkError {
+        let error = SinkError::new(kind).with_endpoint(self.connector.endpoint());
+        match &self.service {
+            Some(service) => error.with_service(service.clone()),
+            None => error,
+        }
+    }
+}
+
+/// Takes the fields it needs one by one, so that the cursor can be borrowed beside them.
+fn identity<'a, C: Connect>(
+    connector: &C,
+    service: &'a Option<Arc<str>>,
+    policy: &Option<Arc<LazyPolicy>>,
+) -> Identity<'a> {
+    Identity {
+        service: service.as_ref(),
+        endpoint: connector.endpoint(),
+        counting: policy.as_ref().is_some_and(|policy| policy.counting),
+    }
+}
+
+impl<C: Connect> Link for StreamLink<C> {
+    fn wake(&mut self) -> Result<(), SinkError> {
+        match self.state {
+            State::Asleep => self.connect(false),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
+        match self.drive(None, pending) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn poll_write<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        self.drive(Some(cx), pending)
+    }
+
+    #[inline]
+    fn taken(&self) -> u64 {
+        self.cursor.taken
+    }
+
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        if let State::Connected(live) = &mut self.state
+            && let Some(cause) = live.discard()
+        {
+            self.lose(cause);
+        }
+        match self.state {
+            State::Connected(_) => Poll::Ready(Ok(())),
+            _ => self.wait_for_connection(Some(cx)),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Connected(_) = self.state
+            && let State::Connected(mut live) = std::mem::replace(&mut self.state, State::Asleep)
+        {
+            // Fails only when the connection is gone, which reading it finds out.
+            let _ = live.io.shutdown();
+            self.state = State::Draining { live, linger: None };
+        }
+        let cause = match &mut self.state {
+            State::Draining { live, linger } => ready!(live.poll_drain(linger, cx)),
+            _ => EndCause::HungUp,
+        };
+        self.hang_up(cause);
+        Poll::Ready(())
+    }
+
+    fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
+        self.hang_up(EndCause::HungUp);
+        if end == End::Close {
+            let counting = self.counting();
+            self.cursor.drop_rest(pending, counting);
+        }
+    }
+
+    fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>) {
+        if self.cursor.written == pending.end() {
+            return;
+        }
+        match &self.state {
+            State::Connecting(attempt) if attempt.is_waiting() => {
+                self.failures = attempt.failures();
+            }
+            State::Asleep => {}
+            _ => return,
+        }
+        // Outside a runtime nothing can be hurried; whoever polls next is told so.
+        let _ = self.connect(true);
+    }
+
+    fn state(&self) -> SinkState {
+        match &self.state {
+            State::Asleep | State::Draining { .. } => SinkState::Asleep,
+            State::Connecting(attempt) if attempt.is_waiting() => SinkState::BackingOff,
+            State::Connecting(_) => SinkState::Connecting,
+            State::Connected(_) => SinkState::Connected,
+        }
+    }
+
+    #[inline]
+    fn write_size(&self) -> usize {
+        self.connector.write_size()
+    }
+
+    fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
+        self.policy = Some(policy.clone());
+    }
+
+    fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
+        let who = identity(&self.connector, &self.service, &self.policy);
+        report.leaves.push(self.cursor.report(who, self.state(), pending));
+    }
+
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.cursor.take_events(each);
+    }
+}
+
+/// A dropped link says goodbye as well as it can without waiting.
+impl<C: Connect> Drop for StreamLink<C> {
+    fn drop(&mut self) {
+        self.hang_up(EndCause::HungUp);
+    }
+}
+
+impl<I: Io> Live<I> {
+    /// Writes from position `written` on, until all is written (true) or the socket is full
+    /// (false).
+    #[inline]
+    fn write<F: Framing>(
+        &mut self,
+        written: &mut u64,
+        pending: Pending<'_, F>,
+    ) -> Result<bool, EndCause> {
+        // A peer that has closed must not cost the frames that it would never read.
+        let mut probe = [0; 16];
+        match self.io.try_read(&mut probe) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => self.heard(other)?,
+        }
+        loop {
+            match self.io.try_write(pending.from(*written)) {
+                Ok(0) => return Err(EndCause::Failed(io::ErrorKind::WriteZero)),
+                Ok(len) => {
+                    *written += len as u64;
+                    if *written == pending.end() {
+                        return Ok(true);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(false),
+                    io::ErrorKind::Interrupted => {}
+                    kind => return Err(EndCause::Failed(kind)),
+                },
+            }
+        }
+    }
+
+    /// The peer said something, or is gone.
+    #[cold]
+    fn heard(&mut self, read: io::Result<usize>) -> Result<(), EndCause> {
+        match read {
+            Ok(0) => Err(EndCause::PeerClosed),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(EndCause::Failed(error.kind()))
+            }
+            _ => {
+                self.talks = true;
+                self.discard().map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// Reads until the peer has closed. One that has never said anything is waited for only
+    /// [`LINGER`]: a receiver that just holds its connection open must not hold up a close.
+    fn poll_drain(
+        &mut self,
+        linger: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<EndCause> {
+        match self.discard() {
+            Some(EndCause::PeerClosed) => return Poll::Ready(EndCause::Drained),
+            Some(cause) => return Poll::Ready(cause),
+            None => {}
+        }
+        if self.io.poll_read_ready(cx).is_ready() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.talks {
+            return Poll::Pending;
+        }
+        if Handle::try_current().is_ok() {
+            let linger = linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+            ready!(linger.as_mut().poll(cx));
+        }
+        Poll::Ready(EndCause::HungUp)
+    }
+
+    /// Reads and throws away what is there, up to a bound; says why the connection ended, if it
+    /// did.
+    #[cold]
+    fn discard(&mut self) -> Option<EndCause> {
+        let mut scratch = [0; 16 * 1024];
+        for _ in 0..MAX_DISCARDED_READS {
+            match self.io.try_read(&mut scratch) {
+                Ok(0) => return Some(EndCause::PeerClosed),
+                Ok(_) => self.talks = true,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return None,
+                    io::ErrorKind::Interrupted => {}
+                    kind => return Some(EndCause::Failed(kind)),
+                },
+            }
+        }
+        None
+    }
+}
+
+/// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
+const MAX_DISCARDED_READS: usize = 64;
+
+/// How long a peer that has never said anything is given to read to the end and close, once
+/// everything was written and our side is shut down. Its kernel has, or will get, all of it anyway;
+/// the wait is for a peer whose first words come late and would make our kernel reset the
+/// connection.
+const LINGER: Duration = Duration::from_millis(250);

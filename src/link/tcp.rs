@@ -1,0 +1,182 @@
+//! TCP: names resolved and all addresses tried per attempt, socket options, no self-connection.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::{self, Instant};
+
+use crate::endpoint::Endpoint;
+use crate::error::SinkError;
+use crate::link::{Connect, StreamLink, io_over_tokio};
+
+/// A link over TCP.
+///
+/// `TCP_NODELAY` is on by default, since a sink batches by itself. Names are resolved in each
+/// attempt, off the sender's path, and all addresses are tried.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use torq_message_sink::TcpSink;
+///
+/// let link = TcpSink::new("[::1]:9001")?
+///     .with_keepalive(Some(Duration::from_secs(10)))
+///     .with_user_timeout(Some(Duration::from_secs(30)));
+/// # Ok::<(), torq_message_sink::SinkError>(())
+/// ```
+pub type TcpSink = StreamLink<TcpConnector>;
+
+impl TcpSink {
+    /// A link to `host:port`; the host is a name or an address, IPv6 in brackets. Nothing is
+    /// resolved or opened yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidEndpoint`](crate::ErrorKind::InvalidEndpoint) when that is no address.
+    pub fn new(address: impl AsRef<str>) -> Result<Self, SinkError> {
+        let Endpoint::Tcp { host, port } = Endpoint::tcp(address.as_ref())? else {
+            unreachable!("`Endpoint::tcp` answers no other endpoint")
+        };
+        Ok(Self::from_parts(host, port))
+    }
+
+    pub(crate) fn from_parts(host: Arc<str>, port: u16) -> Self {
+        Self::with_connector(TcpConnector {
+            host,
+            port,
+            nodelay: true,
+            keepalive: None,
+            user_timeout: None,
+            send_buffer: None,
+        })
+    }
+
+    /// Whether small writes go out at once (`TCP_NODELAY`). Default: yes.
+    #[must_use]
+    pub fn with_nodelay(mut self, nodelay: bool) -> Self {
+        self.connector_mut().nodelay = nodelay;
+        self
+    }
+
+    /// Probes an idle connection after `idle`, and as often again (`SO_KEEPALIVE`), in whole
+    /// seconds; `None`, the default, never. Finds a vanished host, not a hung process.
+    #[must_use]
+    pub fn with_keepalive(mut self, idle: Option<Duration>) -> Self {
+        self.connector_mut().keepalive = idle;
+        self
+    }
+
+    /// How long written bytes may stay unacknowledged before the connection is given up
+    /// (`TCP_USER_TIMEOUT`, Linux only, in milliseconds); `None`, the default, leaves it to the
+    /// kernel (about 15 minutes). It also ends the connection to a peer that is merely slow to
+    /// read, and never fires while nothing is written.
+    #[must_use]
+    pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.connector_mut().user_timeout = timeout;
+        self
+    }
+
+    /// Size of the kernel's send buffer in bytes (`SO_SNDBUF`); `None`, the default, leaves it to
+    /// the kernel. It bounds our kernel's share of what a dead connection can lose.
+    #[must_use]
+    pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
+        self.connector_mut().send_buffer = bytes;
+        self
+    }
+}
+
+/// Makes TCP connections; part of a [`TcpSink`].
+#[derive(Clone, Debug)]
+pub struct TcpConnector {
+    host: Arc<str>,
+    port: u16,
+    nodelay: bool,
+    keepalive: Option<Duration>,
+    user_timeout: Option<Duration>,
+    send_buffer: Option<usize>,
+}
+
+/// A TCP connection; part of a [`TcpSink`].
+#[derive(Debug)]
+pub struct TcpIo(TcpStream);
+
+io_over_tokio!(TcpIo);
+
+impl Connect for TcpConnector {
+    type Io = TcpIo;
+
+    fn connect(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = io::Result<TcpIo>> + Send + 'static {
+        self.clone().connect_any(timeout)
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Tcp { host: self.host.clone(), port: self.port }
+    }
+
+    fn write_size(&self) -> usize {
+        WRITE_SIZE
+    }
+}
+
+impl TcpConnector {
+    /// Tries all addresses of the host, each for its share of the time that is left.
+    async fn connect_any(self, timeout: Duration) -> io::Result<TcpIo> {
+        let deadline = Instant::now().checked_add(timeout);
+        let addresses = match self.host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, self.port)],
+            Err(_) => lookup_host((&*self.host, self.port)).await?.collect(),
+        };
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no addresses");
+        for (tried, address) in addresses.iter().enumerate() {
+            let untried = (addresses.len() - tried) as u32;
+            let left = deadline.map_or(timeout, |deadline| deadline - Instant::now());
+            match time::timeout(left / untried, self.connect_to(*address)).await {
+                Ok(Ok(io)) => return Ok(io),
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<TcpIo> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if let Some(bytes) = self.send_buffer {
+            // Before connecting: the window scale is agreed on in the handshake.
+            socket.set_send_buffer_size(bytes.try_into().unwrap_or(u32::MAX))?;
+        }
+        let stream = socket.connect(address).await?;
+        // A port of the ephemeral range on which nobody listens can be given to the connecting
+        // socket itself, which TCP then connects to itself (simultaneous open).
+        if stream.local_addr()? == stream.peer_addr()? {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        stream.set_nodelay(self.nodelay)?;
+        let options = SockRef::from(&stream);
+        if let Some(idle) = self.keepalive {
+            let idle = idle.max(Duration::from_secs(1));
+            let keepalive = TcpKeepalive::new().with_time(idle);
+            #[cfg(target_os = "linux")]
+            let keepalive = keepalive.with_interval(idle).with_retries(3);
+            options.set_tcp_keepalive(&keepalive)?;
+        }
+        #[cfg(target_os = "linux")]
+        if self.user_timeout.is_some() {
+            options.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        Ok(TcpIo(stream))
+    }
+}
+
+/// Bytes of one write: below the 65,483 that one loopback segment carries (a write of 64 KiB goes
+/// out as two); see docs/BENCHMARKS.md for the sweep.
+const WRITE_SIZE: usize = 60 * 1024;

@@ -1,0 +1,285 @@
+//! The named futures of [`MessageSink`](crate::MessageSink)'s methods.
+//!
+//! They borrow the sink, allocate nothing, and are `Send` when the sink and the message are.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+use crate::encode::Encode;
+use crate::error::{ErrorKind, SinkError};
+use crate::sink::{End, MessageSink, Report};
+
+/// The future of [`MessageSink::feed`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Feed<'a, S: ?Sized, M: ?Sized> {
+    sink: &'a mut S,
+    msg: &'a M,
+}
+
+impl<'a, S: ?Sized, M: ?Sized> Feed<'a, S, M> {
+    #[inline]
+    pub(crate) fn new(sink: &'a mut S, msg: &'a M) -> Self {
+        Self { sink, msg }
+    }
+}
+
+impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Feed<'_, S, M> {
+    type Output = Result<(), SinkError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.sink.append(this.msg) {
+            return Poll::Ready(Ok(()));
+        }
+        poll_feed(this.sink, this.msg, cx)
+    }
+}
+
+/// Waits for room, then feeds.
+#[cold]
+fn poll_feed<S: MessageSink + ?Sized, M: Encode + ?Sized>(
+    sink: &mut S,
+    msg: &M,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), SinkError>> {
+    // Room was promised for the length asked about. A message that says another length each time
+    // it is asked gets a few more chances, then the refusal.
+    for _ in 0..8 {
+        ready!(sink.poll_ready(cx, msg.encoded_len()))?;
+        match sink.try_feed(msg) {
+            Ok(()) => return Poll::Ready(Ok(())),
+            Err(refusal) if refusal.is_full() => {}
+            Err(refusal) => return Poll::Ready(Err(refusal.into())),
+        }
+    }
+    Poll::Ready(Err(ErrorKind::InvalidMessage.into()))
+}
+
+/// The future of [`MessageSink::flush`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Flush<'a, S: ?Sized> {
+    sink: &'a mut S,
+}
+
+impl<'a, S: ?Sized> Flush<'a, S> {
+    #[inline]
+    pub(crate) fn new(sink: &'a mut S) -> Self {
+        Self { sink }
+    }
+}
+
+impl<S: MessageSink + ?Sized> Future for Flush<'_, S> {
+    type Output = Result<(), SinkError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().sink.poll_flush(cx)
+    }
+}
+
+/// The future of [`MessageSink::send`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Send<'a, S: ?Sized, M: ?Sized> {
+    sink: &'a mut S,
+    msg: &'a M,
+    accepted: bool,
+}
+
+impl<'a, S: ?Sized, M: ?Sized> Send<'a, S, M> {
+    #[inline]
+    pub(crate) fn new(sink: &'a mut S, msg: &'a M) -> Self {
+        Self { sink, msg, accepted: false }
+    }
+
+    /// Whether the sink has accepted the message. If so, only the flush is outstanding.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.accepted
+    }
+}
+
+impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Send<'_, S, M> {
+    type Output = Result<(), SinkError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if !this.accepted {
+            if !this.sink.append(this.msg) {
+                ready!(poll_feed(this.sink, this.msg, cx))?;
+            }
+            this.accepted = true;
+        }
+        this.sink.poll_flush(cx)
+    }
+}
+
+/// The future of [`MessageSink::send_batch`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct SendBatch<'a, S: ?Sized, I: Iterator> {
+    sink: &'a mut S,
+    msgs: I,
+    /// The message that waits for room.
+    waiting: Option<I::Item>,
+    accepted: usize,
+}
+
+impl<'a, S: ?Sized, I: Iterator> SendBatch<'a, S, I> {
+    #[inline]
+    pub(crate) fn new(sink: &'a mut S, msgs: I) -> Self {
+        Self { sink, msgs, waiting: None, accepted: 0 }
+    }
+
+    /// How many messages the sink has accepted: always the first ones.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted
+    }
+}
+
+// The iterator and the message are never pinned, only moved.
+impl<S: ?Sized, I: Iterator> Unpin for SendBatch<'_, S, I> {}
+
+impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_, S, I> {
+    type Output = Result<(), SinkError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        while let Some(msg) = this.waiting.take().or_else(|| this.msgs.next()) {
+            if !this.sink.append(&msg) {
+                match poll_feed(this.sink, &msg, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    refused_or_pending => {
+                        this.waiting = Some(msg);
+                        return refused_or_pending;
+                    }
+                }
+            }
+            this.accepted += 1;
+        }
+        this.sink.poll_flush(cx)
+    }
+}
+
+/// The future of [`MessageSink::connect`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Connect<'a, S: ?Sized> {
+    sink: &'a mut S,
+}
+
+impl<'a, S: ?Sized> Connect<'a, S> {
+    pub(crate) fn new(sink: &'a mut S) -> Self {
+        Self { sink }
+    }
+}
+
+impl<S: MessageSink + ?Sized> Future for Connect<'_, S> {
+    type Output = Result<(), SinkError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().sink.poll_connect(cx)
+    }
+}
+
+pin_project! {
+    /// The future of [`MessageSink::close`] and [`MessageSink::disconnect`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Shutdown<'a, S: ?Sized> {
+        sink: &'a mut S,
+        end: End,
+        deadline: Duration,
+        begun: bool,
+        error: Option<SinkError>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<'a, S: ?Sized> Shutdown<'a, S> {
+    pub(crate) fn new(sink: &'a mut S, end: End, deadline: Duration) -> Self {
+        Self { sink, end, deadline, begun: false, error: None, timer: None }
+    }
+}
+
+impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
+    type Output = Result<Report, SinkError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if !*this.begun {
+            *this.begun = true;
+            this.sink.hurry();
+        }
+        let done = match poll_end(*this.sink, *this.end, cx) {
+            Poll::Ready(Ok(())) => true,
+            // A series of attempts is used up, but not the time: the next poll starts another one,
+            // which waits out its back-off before it tries.
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
+                *this.error = Some(error);
+                match poll_end(*this.sink, *this.end, cx) {
+                    Poll::Pending => false,
+                    Poll::Ready(_) => true,
+                }
+            }
+            Poll::Ready(Err(error)) => {
+                this.sink.end(*this.end);
+                return Poll::Ready(Err(error));
+            }
+            Poll::Pending => false,
+        };
+        if !done {
+            // Pending implies a runtime somewhere; if it is not this thread's, time cannot be
+            // had, and the shutdown ends as if it was up.
+            if this.timer.is_none() && Handle::try_current().is_ok() {
+                this.timer.set(Some(tokio::time::sleep(*this.deadline)));
+            }
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                ready!(timer.poll(cx));
+            }
+        }
+        this.sink.end(*this.end);
+        let mut report = this.sink.report();
+        report.error = this.error.take().filter(|_| !report.is_complete());
+        Poll::Ready(Ok(report))
+    }
+}
+
+fn poll_end<S: MessageSink + ?Sized>(
+    sink: &mut S,
+    end: End,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), SinkError>> {
+    match end {
+        End::Sleep => sink.poll_disconnect(cx),
+        End::Close => sink.poll_close(cx),
+    }
+}
+
+/// Implements `Debug` for futures, whose sink and messages need not have it.
+macro_rules! debug_future {
+    ($($name:literal [$($generics:tt)*] $future:ty;)*) => {
+        $(impl<$($generics)*> fmt::Debug for $future {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct($name).finish_non_exhaustive()
+            }
+        })*
+    };
+}
+
+debug_future! {
+    "Feed" [S: ?Sized, M: ?Sized] Feed<'_, S, M>;
+    "Flush" [S: ?Sized] Flush<'_, S>;
+    "Send" [S: ?Sized, M: ?Sized] Send<'_, S, M>;
+    "SendBatch" [S: ?Sized, I: Iterator] SendBatch<'_, S, I>;
+    "Connect" [S: ?Sized] Connect<'_, S>;
+    "Shutdown" [S: ?Sized] Shutdown<'_, S>;
+}

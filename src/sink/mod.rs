@@ -1,0 +1,340 @@
+//! What a sink is: accepting messages, pushing them out, and the states in between.
+
+pub mod future;
+mod report;
+mod state;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub use self::report::{ConnectionEnd, Count, EndCause, Event, LeafReport, Report};
+pub use self::state::SinkState;
+use crate::encode::Encode;
+use crate::error::{SinkError, TryFeedError};
+use crate::policy::LazyPolicy;
+
+/// Accepts messages and brings them to where they go.
+///
+/// The one import for using any sink. Messages go in by [`feed`](Self::feed) (waits for room),
+/// [`try_feed`](Self::try_feed) (never waits) or [`send`](Self::send) (feeds and flushes); they
+/// leave when a buffer is full and at [`flush`](Self::flush). A sink that is asleep wakes when it
+/// is fed.
+///
+/// # Guarantees
+///
+/// - An accepted message belongs to the sink. On one link it is written whole, in order, and by
+///   the sink's doing never twice; see [`LeafReport`] for what is known of each byte.
+/// - After [`poll_ready`](Self::poll_ready) with a length, or while [`room`](Self::room) answers
+///   true for it, the next `try_feed` of at most that length succeeds.
+///
+/// # Implementer notes
+///
+/// Four methods are required of a sink that ends a stack: `try_feed`, `room`, `poll_ready`,
+/// `poll_flush`; the others have defaults that suit a sink without a connection. A *layer* must
+/// forward every method, the provided ones too: a forgotten one is a silent slow path or a lost
+/// policy. `send_batch` and the other named futures are built on these and are not overridden.
+///
+/// # Examples
+///
+/// A sink of one's own, which counts bytes, and its use:
+///
+/// ```
+/// use std::task::{Context, Poll};
+/// use torq_message_sink::{Encode, MessageSink, SinkError, TryFeedError};
+///
+/// #[derive(Default)]
+/// struct Tally(usize);
+///
+/// impl MessageSink for Tally {
+///     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+///         self.0 += msg.encoded_len();
+///         Ok(())
+///     }
+///     fn room(&self, _len: usize) -> bool {
+///         true
+///     }
+///     fn poll_ready(&mut self, _: &mut Context<'_>, _: usize) -> Poll<Result<(), SinkError>> {
+///         Poll::Ready(Ok(()))
+///     }
+///     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+///         Poll::Ready(Ok(()))
+///     }
+/// }
+///
+/// # tokio_test::block_on(async {
+/// let mut sink = Tally::default();
+/// sink.send("four").await?;
+/// sink.send_batch(["a", "bc"]).await?;
+/// assert_eq!(sink.0, 7);
+/// # Ok::<(), SinkError>(())
+/// # }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message sink",
+    label = "no messages can be fed to this",
+    note = "a link (`TcpSink`, `UnixSink`, a `Fanout` of links, or your own `Link`) becomes a \
+            sink under a buffer: `Buffered::new(link)`, and `Lazy::new(Buffered::new(link))` to \
+            give it a policy"
+)]
+pub trait MessageSink {
+    /// Accepts `msg` without waiting, or refuses it. Wakes a sleeping sink. With no room left it
+    /// makes one non-blocking attempt to write, then accepts or refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`TryFeedError`]; the message was not accepted and is still the caller's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use torq_message_sink::{Buffered, MessageSink, TcpSink, SinkError};
+    /// # fn tick(sink: &mut Buffered<TcpSink>) -> Result<(), SinkError> {
+    /// match sink.try_feed("tick") {
+    ///     Ok(()) => {}
+    ///     Err(refusal) if refusal.is_full() => {} // the peer is slow: skip this one
+    ///     Err(refusal) => return Err(refusal.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError>;
+
+    /// Accepts `msg` if that takes nothing but copying it; false when it takes a closer look.
+    #[doc(hidden)]
+    #[inline]
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+        self.room(msg.encoded_len()) && self.try_feed(msg).is_ok()
+    }
+
+    /// Whether a message of `len` bytes would be accepted now, without doing anything. A sleeping
+    /// sink has room for what fits its capacity (outside a tokio runtime it refuses all the same,
+    /// since it cannot wake).
+    fn room(&self, len: usize) -> bool;
+
+    /// Waits until a message of `len` bytes will be accepted. Wakes a sleeping sink.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`]: closed, too large for this sink, no runtime, or the attempts to connect are
+    /// used up. Nothing that was accepted is lost.
+    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>>;
+
+    /// Pushes out everything accepted, until kernels have taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`]: no runtime, or the attempts to connect are used up. What was not written is
+    /// kept; flushing again tries again.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>>;
+
+    /// Flushes, then ends for good: no message is accepted from the first call on. Call
+    /// [`end`](Self::end) afterwards, or instead when time is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_flush`](Self::poll_flush).
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.poll_flush(cx)
+    }
+
+    /// Flushes, then sleeps; data wakes it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_flush`](Self::poll_flush).
+    fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        self.poll_flush(cx)
+    }
+
+    /// Wakes and waits until connected.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`]: closed, no runtime, or the attempts to connect are used up.
+    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Cuts a running back-off short: one attempt to connect at once, if there is data to write.
+    fn hurry(&mut self) {}
+
+    /// Ends now, without waiting: connections and attempts are dropped. By [`End::Close`] what is
+    /// left is given up and counted as dropped; by [`End::Sleep`] it is kept for the next waking.
+    fn end(&mut self, end: End) {
+        let _ = end;
+    }
+
+    /// What the sink is doing about its connection, as of the last call.
+    fn state(&self) -> SinkState {
+        SinkState::Connected
+    }
+
+    /// Whether every connection that counts is up, as of the last call.
+    fn is_connected(&self) -> bool {
+        self.state() == SinkState::Connected
+    }
+
+    /// All bytes of frames accepted since the sink was made.
+    fn accepted_bytes(&self) -> u64 {
+        0
+    }
+
+    /// What became of everything accepted, leaf by leaf. Reads counters; with counting on, also
+    /// the headers of what is buffered.
+    fn report(&self) -> Report {
+        let mut report = Report::default();
+        self.report_into(&mut report);
+        report
+    }
+
+    /// Adds this sink's leaves to `report`.
+    fn report_into(&self, report: &mut Report) {
+        let _ = report;
+    }
+
+    /// Hands over what happened to the links since the last call, in order per link. A link keeps
+    /// its latest 64 events for a caller who is slow to ask; [`LeafReport::events_lost`] counts
+    /// the others.
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        let _ = each;
+    }
+
+    /// Hands down the policy of the lazy layer above. The nearest one wins.
+    fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
+        let _ = policy;
+    }
+
+    /// How long [`close`](Self::close) and [`disconnect`](Self::disconnect) go on trying.
+    fn close_deadline(&self) -> Duration {
+        LazyPolicy::new().close_deadline
+    }
+
+    /// Accepts `msg`, waiting for room as long as it takes. It is in the sink's buffer then, not
+    /// yet written: [`flush`](Self::flush) sees to that.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready). The message was not accepted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it was ready, it has accepted nothing.
+    #[inline]
+    fn feed<'a, M: Encode + ?Sized>(&'a mut self, msg: &'a M) -> future::Feed<'a, Self, M> {
+        future::Feed::new(self, msg)
+    }
+
+    /// Pushes out everything accepted, until kernels have taken it.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_flush`](Self::poll_flush).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost; a frame begun is finished by the next call.
+    #[inline]
+    fn flush(&mut self) -> future::Flush<'_, Self> {
+        future::Flush::new(self)
+    }
+
+    /// Feeds `msg` and flushes.
+    ///
+    /// # Errors
+    ///
+    /// As [`feed`](Self::feed) and [`flush`](Self::flush);
+    /// [`accepted`](future::Send::accepted) tells the two apart.
+    ///
+    /// # Cancel safety
+    ///
+    /// The message may have been accepted: [`accepted`](future::Send::accepted) says so. Sending it
+    /// again then sends it twice; flush instead.
+    #[inline]
+    fn send<'a, M: Encode + ?Sized>(&'a mut self, msg: &'a M) -> future::Send<'a, Self, M> {
+        future::Send::new(self, msg)
+    }
+
+    /// Feeds all messages, waiting for room where it must, then flushes once.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`accepted`](future::SendBatch::accepted) says how many messages
+    /// the sink has.
+    ///
+    /// # Cancel safety
+    ///
+    /// The first [`accepted`](future::SendBatch::accepted) messages belong to the sink, the others
+    /// were not taken.
+    #[inline]
+    fn send_batch<I>(&mut self, msgs: I) -> future::SendBatch<'_, Self, I::IntoIter>
+    where
+        I: IntoIterator<Item: Encode>,
+    {
+        future::SendBatch::new(self, msgs.into_iter())
+    }
+
+    /// Wakes the sink and waits until it is connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_connect`](Self::poll_connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// The attempt goes on by itself.
+    fn connect(&mut self) -> future::Connect<'_, Self> {
+        future::Connect::new(self)
+    }
+
+    /// Flushes, closes the connections and sleeps; data wakes the sink again. Gives up at the
+    /// configured deadline (by default 5 s): what is left then is kept.
+    ///
+    /// # Errors
+    ///
+    /// No runtime. A peer that cannot be reached is no error here but
+    /// [`error`](Report::error) in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost; the next call goes on.
+    fn disconnect(&mut self) -> future::Shutdown<'_, Self> {
+        let deadline = self.close_deadline();
+        self.disconnect_within(deadline)
+    }
+
+    /// [`disconnect`](Self::disconnect) with a deadline of its own.
+    fn disconnect_within(&mut self, deadline: Duration) -> future::Shutdown<'_, Self> {
+        future::Shutdown::new(self, End::Sleep, deadline)
+    }
+
+    /// Flushes and ends for good. Gives up at the configured deadline (by default 5 s): what is
+    /// left then is dropped, and counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`disconnect`](Self::disconnect).
+    ///
+    /// # Cancel safety
+    ///
+    /// The sink accepts no more messages; calling it again goes on.
+    fn close(&mut self) -> future::Shutdown<'_, Self> {
+        let deadline = self.close_deadline();
+        self.close_within(deadline)
+    }
+
+    /// [`close`](Self::close) with a deadline of its own.
+    fn close_within(&mut self, deadline: Duration) -> future::Shutdown<'_, Self> {
+        future::Shutdown::new(self, End::Close, deadline)
+    }
+}
+
+/// How a sink ends when nobody waits any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It sleeps; what is left is kept, and data wakes it again.
+    Sleep,
+    /// It is closed for good; what is left is dropped and counted.
+    Close,
+}

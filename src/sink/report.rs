@@ -1,0 +1,177 @@
+//! What became of the messages: counts per leaf, the conservation law, and the ends of connections.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::endpoint::Endpoint;
+use crate::error::SinkError;
+use crate::sink::SinkState;
+
+/// A number of bytes, and of messages where they are counted
+/// ([`LazyPolicy::with_counting`](crate::LazyPolicy::with_counting)).
+///
+/// Bytes are bytes of frames, headers included. As a position it counts from the sink's creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Bytes of frames.
+    pub bytes: u64,
+    /// Messages; `None` while counting is off.
+    pub messages: Option<u64>,
+}
+
+impl Count {
+    pub(crate) fn new(bytes: u64, messages: u64, counting: bool) -> Self {
+        Self { bytes, messages: counting.then_some(messages) }
+    }
+
+    /// What is more here than in `other`.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            messages: self.messages.zip(other.messages).map(|(a, b)| a.saturating_sub(b)),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.messages {
+            Some(messages) => write!(f, "{messages} messages ({} bytes)", self.bytes),
+            None => write!(f, "{} bytes", self.bytes),
+        }
+    }
+}
+
+/// What became of everything that was accepted for one leaf: one link of a stack.
+///
+/// The conservation law holds at any instant: `accepted = written + buffered + dropped`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeafReport {
+    /// The service's name, where the link has one.
+    pub service: Option<Arc<str>>,
+    /// Where the link leads.
+    pub endpoint: Endpoint,
+    /// What it is doing about its connection.
+    pub state: SinkState,
+    /// Everything fed to it so far.
+    pub accepted: Count,
+    /// Frames that a kernel took whole.
+    pub written: Count,
+    /// Frames still in the sink's buffer.
+    pub buffered: Count,
+    /// Frames given up, because the sink was closed (at its deadline, or by being dropped) before
+    /// they could be written.
+    pub dropped: Count,
+    /// Bytes written a second time: the beginnings of frames that a connection's end cut off.
+    pub rewritten_bytes: u64,
+    /// Upper bound of what kernels may have lost: what was written on connections that ended
+    /// without the peer having read to the end. Part of `written`.
+    pub unconfirmed: Count,
+    /// Connections made so far.
+    pub connections: u32,
+    /// Events that were not taken in time and are gone; see
+    /// [`MessageSink::take_events`](crate::MessageSink::take_events).
+    pub events_lost: u64,
+}
+
+/// What became of everything that a sink accepted, leaf by leaf in the stack's order.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// One entry per link.
+    pub leaves: SmallVec<[LeafReport; 2]>,
+    /// Why not everything was written, where it was not: the last error before the deadline.
+    pub error: Option<SinkError>,
+}
+
+impl Report {
+    /// Whether every leaf has written all that it accepted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.leaves.iter().all(|leaf| leaf.accepted.bytes == leaf.written.bytes)
+    }
+
+    /// Bytes that are still buffered, on the leaf that has the most.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> u64 {
+        self.leaves.iter().map(|leaf| leaf.buffered.bytes).max().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, leaf) in self.leaves.iter().enumerate() {
+            let separator = if index > 0 { "\n" } else { "" };
+            write!(
+                f,
+                "{separator}{} ({}): accepted {}, written {}, buffered {}, dropped {}",
+                leaf.endpoint, leaf.state, leaf.accepted, leaf.written, leaf.buffered, leaf.dropped
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that happened to a link.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was made.
+    Connected {
+        /// The service's name, where the link has one.
+        service: Option<Arc<str>>,
+        /// Where the link leads.
+        endpoint: Endpoint,
+        /// Number of the connection on this link, from 1.
+        connection: u32,
+        /// Position of the first frame that will be written on it.
+        first: Count,
+        /// Attempts that failed before it.
+        failures: u32,
+    },
+    /// A connection ended.
+    Ended(ConnectionEnd),
+}
+
+/// The end of a connection: which frames were written on it, and where the next one goes on.
+///
+/// If the peer misses any of these frames, it misses a suffix of them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionEnd {
+    /// The service's name, where the link has one.
+    pub service: Option<Arc<str>>,
+    /// Where the link leads.
+    pub endpoint: Endpoint,
+    /// Number of the connection on this link, from 1.
+    pub connection: u32,
+    /// Position of the first frame written on it.
+    pub first: Count,
+    /// Position behind the last frame that the kernel took whole.
+    pub end: Count,
+    /// Bytes of one more frame that it took in part. The next connection repeats that frame.
+    pub cut_bytes: u64,
+    /// Position of the first frame of the next connection.
+    pub next: Count,
+    /// Why it ended.
+    pub cause: EndCause,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndCause {
+    /// The peer closed it, or its sending half.
+    PeerClosed,
+    /// Reading or writing failed.
+    Failed(io::ErrorKind),
+    /// We closed it, after the peer had read everything (it closed in turn).
+    Drained,
+    /// We closed it without waiting for the peer to read everything.
+    HungUp,
+}
