@@ -135,8 +135,8 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
             Ok(Leaf::Tcp(link.with_service(service.name().clone())))
         }
         Endpoint::Unix { path } => {
-            let link = UnixSink::from_path(path.clone())
-                .with_send_buffer(service.unix().send_buffer);
+            let link =
+                UnixSink::from_path(path.clone()).with_send_buffer(service.unix().send_buffer);
             Ok(Leaf::Unix(link.with_service(service.name().clone())))
         }
         Endpoint::Other(_) => Err(SinkError::new(ErrorKind::InvalidEndpoint)
