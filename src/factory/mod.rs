@@ -90,7 +90,7 @@ impl SinkFactory {
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
         let route = match service.target() {
-            Target::Endpoint { .. } => leaf(service)?.into(),
+            Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
             // The only pattern there is by now. What is nested in it is of the same pattern, and a
             // fan-out of fan-outs is a fan-out.
             Target::Composite { .. } => {
