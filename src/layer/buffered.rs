@@ -115,6 +115,21 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         self.store.len()
     }
 
+    /// Feeds a message that does not fit the window, if room can be made for it.
+    #[cold]
+    #[inline(never)]
+    fn feed_refused<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+        let len = msg.encoded_len();
+        let frame = self.framing.frame_size(len);
+        loop {
+            match self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)) {
+                Ok(()) => return Ok(()),
+                Err(Refused::NoRoom) => self.make_room(len)?,
+                Err(Refused::Invalid) => return Err(TryFeedError::Invalid),
+            }
+        }
+    }
+
     /// Makes room for a message of `len` bytes, or says why not. Everything that is not a plain
     /// append comes through here.
     #[cold]
@@ -277,15 +292,7 @@ fn refusal(kind: ErrorKind) -> TryFeedError {
 impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     #[inline]
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        let len = msg.encoded_len();
-        let frame = self.framing.frame_size(len);
-        loop {
-            match self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)) {
-                Ok(()) => return Ok(()),
-                Err(Refused::NoRoom) => self.make_room(len)?,
-                Err(Refused::Invalid) => return Err(TryFeedError::Invalid),
-            }
-        }
+        if self.append(msg) { Ok(()) } else { self.feed_refused(msg) }
     }
 
     #[inline]
