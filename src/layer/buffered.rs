@@ -289,11 +289,14 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if self.phase == Phase::Asleep {
+        if self.phase != Phase::Awake {
             if self.store.is_empty() {
+                // Nothing to do, in particular nothing that would set an eager link going again.
                 return Poll::Ready(Ok(()));
             }
-            self.wake()?;
+            if self.phase == Phase::Asleep {
+                self.wake()?;
+            }
         }
         ready!(self.poll_push(cx))?;
         if self.phase == Phase::Awake {
