@@ -9,6 +9,8 @@ mod layer;
 mod link;
 mod policy;
 mod sink;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{Fanout, LinkSet, VisitLink, VisitLinkMut};
