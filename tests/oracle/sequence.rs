@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 use torq_message_sink::testing::Step;
 use torq_message_sink::{
-    End, ErrorKind, Event, LazyPolicy, MessageSink, Report, SinkError, SinkState, TryFeedError,
+    End, ErrorKind, Event, LazyPolicy, LeafReport, MessageSink, Report, SinkError, SinkState, TryFeedError,
 };
 
 use crate::peers::{Log, Receiver};
@@ -41,6 +41,8 @@ pub(crate) struct Sequence<'a, S> {
     world: World<'a>,
     woken: Arc<Woken>,
     closed: bool,
+    /// A disconnect was begun and dropped: the links may be on their way to sleep.
+    half_asleep: bool,
     trace: bool,
 }
 
@@ -69,6 +71,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
             world: World { log: Log::default(), receivers, rng },
             woken: Arc::default(),
             closed: false,
+            half_asleep: false,
             trace,
         }
     }
@@ -131,7 +134,12 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
         let fits = payload.len() <= self.longest;
         let room = self.sink.room(payload.len());
         match self.sink.try_feed(&payload) {
-            Ok(()) => self.accept(&payload),
+            Ok(()) => {
+                self.accept(&payload);
+                let asleep = |leaf: &LeafReport| leaf.state == SinkState::Asleep;
+                let sleeps = self.sink.report().leaves.iter().any(asleep);
+                assert!(!sleeps || self.half_asleep, "data wakes every link");
+            }
             Err(refusal) => {
                 assert!(!room, "room is a promise, but {refusal:?}");
                 match refusal {
@@ -289,6 +297,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
         let steps = *choose(self.world.rng, &[1, 2, 4, 1000]);
         let begin = Instant::now();
         let done = drive(pin!(self.sink.disconnect()), &self.woken, &mut self.world, steps).await;
+        self.half_asleep = done.is_none();
         self.observe();
         match done {
             Some(Ok(report)) => {
@@ -361,6 +370,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
 
     fn end_asleep(&mut self) {
         self.sink.end(End::Sleep);
+        self.half_asleep = false;
         self.observe();
         if !self.closed {
             assert_eq!(self.sink.state(), SinkState::Asleep);
@@ -596,9 +606,10 @@ async fn drive_kindly<T: Debug>(
     world: &mut World<'_>,
 ) -> T {
     woken.set();
-    let mut idle = 0;
-    while idle < 60 {
-        idle += 1;
+    let (mut idle, mut steps) = (0, 0);
+    let mut shuts = world.rng.u8(..3);
+    while idle < 60 && steps < 5_000 {
+        (idle, steps) = (idle + 1, steps + 1);
         if woken.take() {
             if let Poll::Ready(done) = poll(future.as_mut(), woken) {
                 return done;
@@ -607,7 +618,14 @@ async fn drive_kindly<T: Debug>(
         }
         for receiver in &mut world.receivers {
             receiver.accept();
-            if receiver.read_all() {
+            if shuts > 0
+                && world.rng.u8(..16) == 0
+                && let Some(stream) = receiver.open_stream(world.rng)
+            {
+                stream.shut();
+                shuts -= 1;
+            }
+            if receiver.read_all_open() {
                 idle = 0;
             }
         }
