@@ -40,6 +40,8 @@ impl<Io: Send + 'static> Attempt<Io> {
     ) -> Self {
         let progress = Arc::new(Progress::default());
         progress.failures.store(failures, Ordering::Relaxed);
+        // From the start, not from the task's first turn: who closes before that hurries too.
+        progress.waiting.store(failures > 0 && !at_once, Ordering::Relaxed);
         let (connector, policy) = (connector.clone(), policy.clone());
         let task = runtime.spawn(establish(connector, policy, progress.clone(), at_once));
         Self { task, progress }
@@ -103,8 +105,8 @@ async fn establish<C: Connect>(
         if !wait.is_zero() && !at_once {
             progress.waiting.store(true, Ordering::Relaxed);
             time::sleep(wait).await;
-            progress.waiting.store(false, Ordering::Relaxed);
         }
+        progress.waiting.store(false, Ordering::Relaxed);
         at_once = false;
         let timeout = policy.connect_timeout;
         let error = match time::timeout(timeout, connector.connect(timeout)).await {
