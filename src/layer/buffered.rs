@@ -208,7 +208,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if !self.store.allocate(self.capacity) {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        self.link.wake()?;
+        if let Err(error) = self.link.wake() {
+            // Still asleep, and asleep is free.
+            self.fall_asleep();
+            return Err(error);
+        }
         self.phase = Phase::Awake;
         self.store.open(1, self.capacity, self.framing.max_frame_size());
         Ok(())
@@ -292,6 +296,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         if self.phase != Phase::Awake {
             if self.store.is_empty() {
                 // Nothing to do, in particular nothing that would set an eager link going again.
+                ready!(coop::poll_proceed(cx)).made_progress();
                 return Poll::Ready(Ok(()));
             }
             if self.phase == Phase::Asleep {
@@ -320,7 +325,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if !self.store.is_empty() {
+        if self.store.is_empty() {
+            ready!(coop::poll_proceed(cx)).made_progress();
+        } else {
             ready!(self.poll_flush(cx))?;
         }
         ready!(self.link.poll_shutdown(cx));
@@ -334,6 +341,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Phase::Asleep => self.wake()?,
             Phase::Awake => {}
         }
+        ready!(coop::poll_proceed(cx)).made_progress();
         let connected = self.link.poll_connect(cx);
         if let Poll::Ready(Err(_)) = connected {
             self.fall_asleep();
