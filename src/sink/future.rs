@@ -227,6 +227,11 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
                 *this.error = Some(error);
                 match poll_end(*this.sink, *this.end, cx) {
                     Poll::Pending => false,
+                    Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
+                        // Another link's attempts, used up in between.
+                        cx.waker().wake_by_ref();
+                        false
+                    }
                     Poll::Ready(_) => true,
                 }
             }
