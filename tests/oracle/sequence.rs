@@ -13,7 +13,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 use torq_message_sink::testing::Step;
 use torq_message_sink::{
-    End, ErrorKind, Event, LazyPolicy, LeafReport, MessageSink, Report, SinkError, SinkState, TryFeedError,
+    End, ErrorKind, Event, LazyPolicy, LeafReport, MessageSink, Report, SinkError, SinkState,
+    TryFeedError,
 };
 
 use crate::peers::{Log, Receiver};
