@@ -242,6 +242,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             return Err(ErrorKind::OutOfMemory.into());
         }
         if let Err(error) = self.link.wake() {
+            // Still asleep, and asleep is free.
             self.fall_asleep();
             return Err(error);
         }
@@ -318,11 +319,15 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if self.phase == Phase::Asleep {
+        if self.phase != Phase::Awake {
             if self.store.is_empty() {
+                // Nothing to do, in particular nothing that would set an eager link going again.
+                ready!(coop::poll_proceed(cx)).made_progress();
                 return Poll::Ready(Ok(()));
             }
-            self.wake()?;
+            if self.phase == Phase::Asleep {
+                self.wake()?;
+            }
         }
         self.poll_push(cx)
     }
@@ -342,7 +347,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if !self.store.is_empty() {
+        if self.store.is_empty() {
+            ready!(coop::poll_proceed(cx)).made_progress();
+        } else {
             ready!(self.poll_flush(cx))?;
         }
         ready!(self.link.poll_shutdown(cx));
@@ -356,6 +363,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Phase::Asleep => self.wake()?,
             Phase::Awake => {}
         }
+        ready!(coop::poll_proceed(cx)).made_progress();
         let connected = self.link.poll_connect(cx);
         if let Poll::Ready(Err(_)) = connected {
             self.fall_asleep();

@@ -268,13 +268,19 @@ impl<C: Connect> StreamLink<C> {
                 // Not a loop: a stream that is always ready and never moves must not hang us.
                 cx.waker().wake_by_ref();
             }
+            if let (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) = (room, said) {
+                self.lose(EndCause::Failed(error.kind()));
+            }
         }
         Poll::Pending
     }
 
     /// Takes the steps to a connection; ready when there is one.
     #[cold]
-    fn wait_for_connection(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Result<(), SinkError>> {
+    fn wait_for_connection(
+        &mut self,
+        mut cx: Option<&mut Context<'_>>,
+    ) -> Poll<Result<(), SinkError>> {
         if matches!(self.state, State::Draining { .. }) {
             // The shutdown was given up in favour of new data.
             self.hang_up(EndCause::HungUp);
@@ -283,8 +289,20 @@ impl<C: Connect> StreamLink<C> {
             self.connect(false)?;
         }
         let State::Connecting(attempt) = &mut self.state else { return Poll::Ready(Ok(())) };
-        let outcome = ready!(attempt.poll(cx));
+        let mut outcome = ready!(attempt.poll(cx.as_deref_mut()));
         self.failures = attempt.failures();
+        if outcome.is_none() {
+            // The runtime that the attempt was made on is gone; this one may do.
+            self.state = State::Asleep;
+            self.connect(false)?;
+            if let State::Connecting(attempt) = &mut self.state {
+                outcome = ready!(attempt.poll(cx));
+            }
+        }
+        let Some(outcome) = outcome else {
+            self.state = State::Asleep;
+            return Poll::Ready(Err(self.error(ErrorKind::NoRuntime)));
+        };
         match outcome {
             Ok(io) => {
                 self.state = State::Connected(Live { io, since: Instant::now(), talks: false });
@@ -535,7 +553,10 @@ impl<I: Io> Live<I> {
             Some(cause) => return Poll::Ready(cause),
             None => {}
         }
-        if self.io.poll_read_ready(cx).is_ready() {
+        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            if let Err(error) = ready {
+                return Poll::Ready(EndCause::Failed(error.kind()));
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
