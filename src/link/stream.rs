@@ -443,7 +443,8 @@ impl<C: Connect> Link for StreamLink<C> {
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
         self.hang_up(EndCause::HungUp);
         if end == End::Close {
-            self.cursor.drop_rest(pending, self.counting);
+            let who = identity(&self.connector, &self.service, self.counting);
+            self.cursor.drop_rest(who, pending);
         }
     }
 
