@@ -1,4 +1,14 @@
-//! torq-message-sink
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to look
+//!
+//! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
+//! - [`Lazy`], [`Buffered`], [`Fanout`], [`TcpSink`], [`UnixSink`]: what stacks are made of.
+//! - [`SinkFactory`], [`Registry`]: stacks by name.
+//! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, and how it stands on the wire.
+//! - [`Report`], [`Event`]: what became of the messages.
+//! - [`Link`], [`Connect`], [`Io`]: links of one's own.
+
 mod buffer;
 mod composite;
 mod encode;

@@ -3,18 +3,22 @@
 mod route;
 mod stack;
 
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 pub use self::stack::SinkStack;
 use crate::composite::Fanout;
+use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Leaf, Route};
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
 use crate::link::{TcpSink, UnixSink};
-use crate::registry::{ConfigError, Registry, Service, Target};
-use crate::{Endpoint, registry};
+use crate::registry::{ConfigError, Registry, Service, Target, TcpOptions};
+use crate::sink::{MessageSink, Report};
 
 /// Builds sinks by the names of services.toml.
 ///
@@ -86,7 +90,7 @@ impl SinkFactory {
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
         let route = match service.target() {
-            Target::Endpoint { .. } => leaf(service)?.into(),
+            Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
             // The only pattern there is by now. What is nested in it is of the same pattern, and a
             // fan-out of fan-outs is a fan-out.
             Target::Composite { .. } => {
@@ -98,6 +102,33 @@ impl SinkFactory {
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
         let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy().clone())))
+    }
+
+    /// Closes many sinks together, under one `deadline`. The outcomes stand in the order of the
+    /// sinks, each as [`close_within`](MessageSink::close_within) answers it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The sinks accept no more messages; closing them again goes on.
+    pub async fn close_all<'a>(
+        &self,
+        sinks: impl IntoIterator<Item = &'a mut SinkStack>,
+        deadline: Duration,
+    ) -> Vec<Result<Report, SinkError>> {
+        let mut closing: Vec<_> =
+            sinks.into_iter().map(|sink| (Box::pin(sink.close_within(deadline)), None)).collect();
+        poll_fn(|cx| {
+            let mut all = Poll::Ready(());
+            for (shutdown, outcome) in closing.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
+                match shutdown.as_mut().poll(cx) {
+                    Poll::Ready(done) => *outcome = Some(done),
+                    Poll::Pending => all = Poll::Pending,
+                }
+            }
+            all
+        })
+        .await;
+        closing.into_iter().filter_map(|(_, outcome)| outcome).collect()
     }
 
     #[cold]
@@ -125,8 +156,7 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
     };
     match endpoint {
         Endpoint::Tcp { host, port } => {
-            let registry::TcpOptions { nodelay, keepalive, user_timeout, send_buffer } =
-                *service.tcp();
+            let TcpOptions { nodelay, keepalive, user_timeout, send_buffer } = *service.tcp();
             let link = TcpSink::from_parts(host.clone(), *port)
                 .with_nodelay(nodelay)
                 .with_keepalive(keepalive)

@@ -1,15 +1,9 @@
 //! The stack that the factory builds: one type for all that a configuration can say.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use crate::encode::Encode;
-use crate::error::{SinkError, TryFeedError};
 use crate::factory::route::Route;
+use crate::forward_sink;
 use crate::layer::{Buffered, Lazy};
-use crate::policy::LazyPolicy;
-use crate::sink::{End, Event, MessageSink, Report, SinkState};
+use crate::sink::MessageSink;
 
 /// A sink built by name: one of the stacks that the factory knows, statically dispatched.
 ///
@@ -28,72 +22,8 @@ impl SinkStack {
 }
 
 impl MessageSink for SinkStack {
-    #[inline]
-    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        self.inner.try_feed(msg)
-    }
-
-    #[inline]
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        self.inner.append(msg)
-    }
-
-    #[inline]
-    fn room(&self, len: usize) -> bool {
-        self.inner.room(len)
-    }
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_ready(cx, len)
-    }
-
-    #[inline]
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_flush(cx)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_close(cx)
-    }
-
-    fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_disconnect(cx)
-    }
-
-    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_connect(cx)
-    }
-
-    fn hurry(&mut self) {
-        self.inner.hurry();
-    }
-
-    fn end(&mut self, end: End) {
-        self.inner.end(end);
-    }
-
-    fn state(&self) -> SinkState {
-        self.inner.state()
-    }
-
-    fn accepted_bytes(&self) -> u64 {
-        self.inner.accepted_bytes()
-    }
-
-    fn report_into(&self, report: &mut Report) {
-        self.inner.report_into(report);
-    }
-
-    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.inner.take_events(each);
-    }
-
-    fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
-        self.inner.set_policy(policy);
-    }
-
-    fn close_deadline(&self) -> Duration {
-        self.inner.close_deadline()
+    forward_sink! { inner:
+        try_feed append room poll_ready poll_flush poll_close poll_disconnect poll_connect hurry end
+        state is_connected accepted_bytes report_into take_events set_policy close_deadline
     }
 }
