@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::services::DESTINATION;
 #[tokio::main(flavor = "current_thread")]
 pub async fn run(services: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
     let (command, commands) = unbounded_channel();
-    process::on_command(move || {
+    process::on_command(move |_go_on| {
         // Nobody waits for it any more when the sending has failed.
         let _ = command.send(());
     });
@@ -64,6 +65,7 @@ impl Adapter {
         say(&Line::NobodyThere);
 
         self.send(start, 1..half).await?;
+        say(&Line::Half);
         // However short the input is, what comes now comes after the kill.
         go.recv().await.ok_or("the parent is gone")?;
         self.send(start, half..all).await?;
@@ -82,12 +84,19 @@ impl Adapter {
     async fn send(&mut self, start: Instant, numbers: Range<u64>) -> Result<(), SinkError> {
         for number in numbers {
             self.keep_pace(start, number).await?;
-            self.sink.feed(&message(&self.input, number)).await?;
+            let message = message(&self.input, number);
+            // `feed(&message).await` alone would do; the rest is there to tell when it takes long.
+            match self.sink.try_feed(&message) {
+                Err(refusal) if refusal.is_full() => {
+                    noting_stalls(self.sink.feed(&message)).await?
+                }
+                fed => fed?,
+            }
             if number.is_multiple_of(OBSERVED_EVERY) {
                 self.observe();
             }
         }
-        self.sink.flush().await?;
+        noting_stalls(self.sink.flush()).await?;
         self.observe();
         Ok(())
     }
@@ -129,6 +138,18 @@ impl Adapter {
         self.law_checks += 1;
         for leaf in leaves(&self.sink.report()).into_iter().filter(|leaf| !leaf.law_holds()) {
             say(&Line::LawBroken(format!("{leaf:?}")));
+        }
+    }
+}
+
+/// Tells the parent when a future takes long.
+async fn noting_stalls<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match time::timeout(STALL, future.as_mut()).await {
+        Ok(output) => output,
+        Err(_) => {
+            say(&Line::Stalled);
+            future.await
         }
     }
 }
@@ -192,6 +213,9 @@ const DEFAULT_MESSAGES: u64 = 2_000_000;
 
 /// Messages between two looks at events and counters.
 const OBSERVED_EVERY: u64 = 256;
+
+/// How long waiting for a receiver is nothing to speak of.
+const STALL: Duration = Duration::from_millis(50);
 
 /// The longest wait of a paced run without a word to the parent.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ pub struct Connection {
     pub first: Count,
     /// Position behind the last frame that the kernel took whole; none while it is up.
     pub end: Option<Count>,
-    /// Bytes of one more frame.
+    /// Bytes of one more frame that it took in part; the next connection repeats that frame.
     pub cut_bytes: u64,
     /// Whether the peer or the network ended it; everything on any other must arrive.
     pub died: bool,

@@ -43,9 +43,9 @@ impl Process {
         Ok(Self { child, stdin })
     }
 
-    /// Gives it the word it waits for.
-    pub fn command(&mut self) -> io::Result<()> {
-        self.stdin.write_all(b"go\n")
+    /// Tells it something.
+    pub fn command(&mut self, command: &str) -> io::Result<()> {
+        writeln!(self.stdin, "{command}")
     }
 
     /// `kill -9`; returns when it is dead.
@@ -85,11 +85,11 @@ fn listen(number: usize, mut stdout: impl BufRead, news: &Sender<News>) {
 }
 
 /// In a child: calls `each` for every command of the parent, and exits when there is no parent.
-pub fn on_command(mut each: impl FnMut() + Send + 'static) {
+pub fn on_command(mut each: impl FnMut(&str) + Send + 'static) {
     thread::spawn(move || {
         for line in io::stdin().lines() {
             match line {
-                Ok(_) => each(),
+                Ok(line) => each(&line),
                 Err(_) => break,
             }
         }

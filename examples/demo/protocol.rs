@@ -26,6 +26,10 @@ pub enum Line {
     },
     /// The conservation law did not hold.
     LawBroken(String),
+    /// For a while there has been no room for the next message, or no end of a flush.
+    Stalled,
+    /// The first half is flushed; it goes on at the parent's word.
+    Half,
     /// All is flushed and closed.
     Done {
         seconds: f64,
@@ -44,6 +48,16 @@ pub enum Line {
     /// A connection ended inside a frame, where the given message should have come next (if any
     /// came before).
     Cut(Option<u64>),
+}
+
+/// What the parent tells a process, as one line on its standard input.
+pub mod command {
+    /// To the adapter: send the second half.
+    pub const GO_ON: &str = "go on";
+    /// To a strategy: stop reading, as a program does that hangs.
+    pub const HANG: &str = "hang";
+    /// To a strategy: read what has been sent, then end.
+    pub const FINISH: &str = "finish";
 }
 
 /// Tells the parent.

@@ -1,4 +1,5 @@
-//! What happens: the adapter first, the strategies late and in the wrong order, a kill, a restart.
+//! What happens: the adapter first, the strategies late and in the wrong order, a hang, a kill, a
+//! restart.
 //!
 //! Nothing here waits for a time; each step waits for what the processes say.
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::args::Options;
 use crate::check::{Connection, Leaf, Received};
 use crate::process::{News, Process, on_interrupt};
-use crate::protocol::Line;
+use crate::protocol::{Line, command};
 use crate::services::{Services, TARGETS};
 use crate::summary::Summary;
 
@@ -20,9 +21,11 @@ pub struct Facts {
     pub messages: u64,
     pub payload_bytes: u64,
     pub nobody_there: bool,
+    pub stalled: bool,
+    pub half: bool,
     pub done: bool,
     pub seconds: f64,
-    /// The part of them in which both strategies were connected.
+    /// The part of them in which both strategies were connected and well.
     pub connected_seconds: f64,
     pub law_checks: u64,
     pub law_broken: Vec<String>,
@@ -68,17 +71,24 @@ pub fn play(options: &Options) -> Result<Summary, Box<dyn Error>> {
 
     // The adapter stops in the middle and waits, so a quarter is in mid-stream for any input.
     stage.until(|facts| facts.strategies[FIRST].received.messages() * 4 >= facts.messages)?;
-    let killed = stage.kill(FIRST)?;
+    // It hangs before it is killed, as what is killed often does: so the sockets fill up, and the
+    // kill costs as much as it can and leaves a frame that was written in part.
+    stage.facts.stalled = false;
+    stage.strategies[FIRST].as_mut().expect("started above").command(command::HANG)?;
+    let hung = Instant::now();
+    println!("{}: hangs", TARGETS[FIRST]);
+    stage.until(|facts| facts.stalled || facts.half)?;
+    stage.kill(FIRST)?;
     println!(
         "{}: killed (kill -9), {} messages into the stream",
         TARGETS[FIRST],
         stage.facts.strategies[FIRST].received.messages()
     );
-    stage.adapter.as_mut().expect("started above").command()?;
+    stage.adapter.as_mut().expect("started above").command(command::GO_ON)?;
     stage.start(FIRST, &services)?;
     println!("{}: started again", TARGETS[FIRST]);
     stage.until(|facts| facts.strategies[FIRST].accepted > 0)?;
-    let away = killed.elapsed();
+    let away = hung.elapsed();
 
     stage.until(|facts| facts.done)?;
     stage.facts.connected_seconds = connected.elapsed().saturating_sub(away).as_secs_f64();
@@ -109,13 +119,11 @@ impl Stage {
         self.until(|facts| facts.strategies[target].listening)
     }
 
-    /// Kills a strategy, and hears what it had said until then. Returns when it happened.
-    fn kill(&mut self, target: usize) -> Result<Instant, Box<dyn Error>> {
-        let killed = Instant::now();
+    /// Kills a strategy, and hears what it had said until then.
+    fn kill(&mut self, target: usize) -> Result<(), Box<dyn Error>> {
         // Dropped, it is dead. Its place being empty, its silence is expected.
         self.strategies[target] = None;
-        self.until(|facts| facts.strategies[target].silent)?;
-        Ok(killed)
+        self.until(|facts| facts.strategies[target].silent)
     }
 
     /// Lets everybody end by themselves, and hears them out.
@@ -126,7 +134,7 @@ impl Stage {
             return Err("the adapter failed".into());
         }
         for mut strategy in std::mem::take(&mut self.strategies).into_iter().flatten() {
-            strategy.command()?;
+            strategy.command(command::FINISH)?;
             if !strategy.wait()? {
                 return Err("a strategy failed".into());
             }
@@ -163,6 +171,8 @@ impl Facts {
                 (self.messages, self.payload_bytes) = (messages, payload_bytes);
             }
             Line::NobodyThere => self.nobody_there = true,
+            Line::Stalled => self.stalled = true,
+            Line::Half => self.half = true,
             Line::Connection { service, connection } => {
                 if let Some(target) = TARGETS.iter().position(|target| *target == service) {
                     self.strategies[target].connection(connection);

@@ -6,13 +6,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use socket2::{Domain, Socket, Type};
 use torq_message_sink::{Decoder, Endpoint, LengthPrefixed};
 
 use crate::message;
 use crate::process;
-use crate::protocol::{Line, say};
+use crate::protocol::{Line, command, say};
 
 /// Receives one connection after the other at `endpoint`, and reports what comes.
 ///
@@ -21,36 +22,50 @@ use crate::protocol::{Line, say};
 /// is the end of what came on that connection, so the loss is a suffix still.
 pub fn run(endpoint: &Endpoint) -> io::Result<()> {
     let listener = Listener::bind(endpoint)?;
-    let finishing = Arc::new(AtomicBool::new(false));
+    let orders = Arc::new(Orders::default());
     process::on_command({
-        let (finishing, endpoint) = (finishing.clone(), endpoint.clone());
-        move || {
+        let (orders, endpoint) = (orders.clone(), endpoint.clone());
+        move |command| match command {
+            command::HANG => orders.hang.store(true, Ordering::SeqCst),
             // The adapter has ended. What it has connected is accepted or waits in the queue; a
             // connection of our own behind it ends the waiting for more.
-            finishing.store(true, Ordering::SeqCst);
-            let _ = connect(&endpoint);
+            _ => {
+                orders.finish.store(true, Ordering::SeqCst);
+                let _ = connect(&endpoint);
+            }
         }
     });
     say(&Line::Listening);
     loop {
         match listener.accept() {
-            Ok(stream) => receive(stream),
+            Ok(stream) => receive(stream, &orders),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         }
-        if finishing.load(Ordering::SeqCst) {
+        if orders.finish.load(Ordering::SeqCst) {
             listener.set_nonblocking()?;
         }
     }
 }
 
+/// What the parent has told us.
+#[derive(Default)]
+struct Orders {
+    hang: AtomicBool,
+    finish: AtomicBool,
+}
+
 /// Reads one connection to its end.
-fn receive(mut stream: Box<dyn Read>) {
+fn receive(mut stream: Box<dyn Read>, orders: &Orders) {
     let mut decoder = Decoder::new(LengthPrefixed::new());
     let mut chunk = vec![0; CHUNK];
     let mut accepted = false;
     let mut next = None;
     loop {
+        while orders.hang.load(Ordering::SeqCst) {
+            // For ever: this process is going to be killed.
+            thread::park();
+        }
         let len = match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(len) => len,

@@ -16,7 +16,7 @@ pub struct Summary {
     pub payload_bytes: u64,
     /// From the first message fed to the sink closed, waiting for absent strategies included.
     pub seconds: f64,
-    /// Of these, the part in which both strategies were there.
+    /// Of these, the part in which both strategies were there and well.
     pub connected_seconds: f64,
     pub messages_per_second: f64,
     pub payload_bytes_per_second: f64,
@@ -85,8 +85,8 @@ impl Summary {
             );
         }
         println!(
-            "\n{:<18} {:>4} {:>10} {:>10}  {:<22} lost",
-            "connection", "no.", "first", "last", "ended by"
+            "\n{:<18} {:>4} {:>10} {:>10} {:>10}  {:<22} lost",
+            "connection", "no.", "first", "last", "cut bytes", "ended by"
         );
         for receiver in &self.receivers {
             receiver.print_connections();
@@ -152,7 +152,7 @@ impl Receiver {
     }
 
     fn print_connections(&self) {
-        for Connection { number, first, end, cause, .. } in &self.connections {
+        for Connection { number, first, end, cut_bytes, cause, .. } in &self.connections {
             let end = end.map_or(first.messages, |end| end.messages);
             let (first, last) = match end.checked_sub(1) {
                 Some(last) if last >= first.messages => {
@@ -164,7 +164,10 @@ impl Receiver {
                 Some(gap) => format!("{} to {}", gap.first, gap.last),
                 None => "nothing".to_owned(),
             };
-            println!("{:<18} {number:>4} {first:>10} {last:>10}  {cause:<22} {lost}", self.service);
+            println!(
+                "{:<18} {number:>4} {first:>10} {last:>10} {cut_bytes:>10}  {cause:<22} {lost}",
+                self.service
+            );
         }
     }
 }
