@@ -141,6 +141,15 @@ impl Store {
         }
     }
 
+    /// Releases everything, and opens the window to `room` bytes from the start.
+    #[inline]
+    pub(crate) fn restart(&mut self, room: usize, max_frame: usize) {
+        self.cursor = self.base;
+        self.head = 0;
+        self.stage = room.min(self.allocated);
+        self.left = self.stage.min(max_frame);
+    }
+
     /// Closes the window: nothing fits until it is opened.
     #[inline]
     pub(crate) fn close(&mut self) {
