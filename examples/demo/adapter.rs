@@ -68,6 +68,9 @@ impl Adapter {
         say(&Line::Half);
         // However short the input is, what comes now comes after the kill.
         go.recv().await.ok_or("the parent is gone")?;
+        // A closed peer is noticed before the next write once the runtime has turned, which it has
+        // not if the word was there already.
+        tokio::task::yield_now().await;
         self.send(start, half..all).await?;
 
         let report = self.sink.close().await?;
