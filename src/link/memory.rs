@@ -278,8 +278,10 @@ impl Io for MemoryIo {
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        lock(&self.0).sink_shut = true;
-        Ok(())
+        let mut pipe = lock(&self.0);
+        pipe.sink_shut = true;
+        let closed = pipe.peer_gone || pipe.peer_shut;
+        if closed { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 }
 

@@ -10,9 +10,13 @@ mod unix;
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use socket2::Socket;
 
 pub use self::memory::{MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream};
 pub use self::stream::StreamLink;
@@ -178,8 +182,18 @@ pub trait Io: Send + Unpin + 'static {
     ///
     /// # Errors
     ///
-    /// When the connection is gone already.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the peer has closed already, as far as can
+    /// be known without waiting: then its end does not mean that it has read to ours. Any other
+    /// when the connection has failed.
     fn shutdown(&mut self) -> io::Result<()>;
+}
+
+/// [`Io::shutdown`] of a socket. It asks the kernel whether the peer has closed: the runtime may not
+/// have turned since.
+fn shut_down(socket: &Socket) -> io::Result<()> {
+    let closed = matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0));
+    socket.shutdown(Shutdown::Write)?;
+    if closed { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
 }
 
 /// Implements [`Io`] for a newtype around a tokio stream.
@@ -211,7 +225,7 @@ macro_rules! io_over_tokio {
             }
 
             fn shutdown(&mut self) -> std::io::Result<()> {
-                socket2::SockRef::from(&self.0).shutdown(std::net::Shutdown::Write)
+                $crate::link::shut_down(&socket2::SockRef::from(&self.0))
             }
         }
     };

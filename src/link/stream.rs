@@ -428,8 +428,20 @@ impl<C: Connect> Link for StreamLink<C> {
         if let State::Connected(_) = self.state
             && let State::Connected(mut live) = std::mem::replace(&mut self.state, State::Asleep)
         {
-            // Fails only when the connection is gone, which reading it finds out.
-            let _ = live.io.shutdown();
+            // An end of the peer's that is older than ours says nothing about the last frames.
+            let ended = match live.io.shutdown() {
+                Ok(()) => live.discard(),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    Some(EndCause::PeerClosed)
+                }
+                Err(error) => Some(EndCause::Failed(error.kind())),
+            };
+            if let Some(cause) = ended {
+                drop(live);
+                self.failures = 0;
+                self.finish(cause);
+                return Poll::Ready(());
+            }
             self.state = State::Draining { live, linger: None };
         }
         let cause = match &mut self.state {

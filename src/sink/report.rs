@@ -166,11 +166,11 @@ pub struct ConnectionEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndCause {
-    /// The peer closed it, or its sending half.
+    /// The peer closed it, or its sending half, before we did.
     PeerClosed,
     /// Reading or writing failed.
     Failed(io::ErrorKind),
-    /// We closed it, after the peer had read everything (it closed in turn).
+    /// We closed it, and the peer closed in turn: it has read everything.
     Drained,
     /// We closed it without waiting for the peer to read everything.
     HungUp,
