@@ -1,11 +1,10 @@
 //! What a link keeps in mind about its frames: its place in the stream, its counters, its events.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::buffer::Pending;
-use crate::endpoint::Endpoint;
 use crate::framing::Framing;
+use crate::link::identity::Identity;
 use crate::link::trace;
 use crate::sink::{ConnectionEnd, Count, EndCause, Event, LeafReport, SinkState};
 
@@ -36,13 +35,6 @@ struct Book {
     unconfirmed: Count,
     events: VecDeque<Event>,
     events_lost: u64,
-}
-
-/// Who a link is, for its events and reports.
-pub(crate) struct Identity<'a> {
-    pub(crate) service: Option<&'a Arc<str>>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) counting: bool,
 }
 
 impl Cursor {

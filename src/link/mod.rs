@@ -1,7 +1,9 @@
 //! The ends of stacks: a link moves encoded bytes over connections and knows how to make them.
 
 mod connect;
+mod identity;
 mod leaf;
+mod live;
 mod memory;
 mod stream;
 mod tcp;

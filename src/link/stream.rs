@@ -1,20 +1,21 @@
 //! The link over one byte stream at a time: writing, noticing the end, connecting anew.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::buffer::Pending;
 use crate::error::{ErrorKind, SinkError};
 use crate::framing::Framing;
 use crate::link::connect::Attempt;
-use crate::link::leaf::{Cursor, Identity};
-use crate::link::{Connect, Io, Link};
+use crate::link::identity::Identity;
+use crate::link::leaf::Cursor;
+use crate::link::live::{Live, Step};
+use crate::link::{Connect, Link};
 use crate::policy::{LazyPolicy, Reconnect};
 use crate::sink::{End, EndCause, Event, Report, SinkState};
 
@@ -31,12 +32,11 @@ use crate::sink::{End, EndCause, Event, Report, SinkState};
 ///
 /// # Examples
 ///
-/// A link of one's own, over tokio's in-memory pipe:
+/// A link of one's own, to a place that takes everything and says nothing:
 ///
 /// ```
 /// use std::{io, task::{Context, Poll}, time::Duration};
 /// use torq_message_sink::{Buffered, Connect, Endpoint, Io, MessageSink, StreamLink};
-/// # use std::collections::VecDeque;
 ///
 /// /// A place that swallows everything.
 /// #[derive(Clone)]
@@ -100,43 +100,6 @@ enum State<I> {
         /// Set while waiting for a peer that has never said anything.
         linger: Option<Pin<Box<Sleep>>>,
     },
-}
-
-/// A connection in use.
-#[derive(Debug)]
-struct Live<I> {
-    io: I,
-    since: Instant,
-    /// Whether the peer has ever sent anything.
-    talks: bool,
-}
-
-/// What one step has come to.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// Everything is written.
-    Done,
-    /// There was nothing to write.
-    Nothing,
-    /// Some of it is written; there may be room for more.
-    Some,
-    /// The socket takes nothing more for now.
-    Full,
-    /// There is no connection.
-    Unconnected,
-    /// The connection has ended.
-    Lost(EndCause),
-}
-
-impl Step {
-    #[cold]
-    fn failed(kind: io::ErrorKind) -> Self {
-        match kind {
-            io::ErrorKind::WouldBlock => Self::Full,
-            io::ErrorKind::Interrupted => Self::Some,
-            kind => Self::Lost(EndCause::Failed(kind)),
-        }
-    }
 }
 
 impl<C: Connect> StreamLink<C> {
@@ -260,17 +223,10 @@ impl<C: Connect> StreamLink<C> {
     /// The socket is full: asks to be called again when there is room, or when the peer closes.
     #[cold]
     fn wait_for_room(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Result<(), SinkError>> {
-        if let (Some(cx), State::Connected(live)) = (cx, &mut self.state) {
-            let room = live.io.poll_write_ready(cx);
-            // A peer that closes while we wait shows as readable.
-            let said = live.io.poll_read_ready(cx);
-            if room.is_ready() || said.is_ready() {
-                // Not a loop: a stream that is always ready and never moves must not hang us.
-                cx.waker().wake_by_ref();
-            }
-            if let (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) = (room, said) {
-                self.lose(EndCause::Failed(error.kind()));
-            }
+        if let (Some(cx), State::Connected(live)) = (cx, &mut self.state)
+            && let Err(cause) = live.wait_for_room(cx)
+        {
+            self.lose(cause);
         }
         Poll::Pending
     }
@@ -305,7 +261,7 @@ impl<C: Connect> StreamLink<C> {
         };
         match outcome {
             Ok(io) => {
-                self.state = State::Connected(Live { io, since: Instant::now(), talks: false });
+                self.state = State::Connected(Live::new(io));
                 let who = identity(&self.connector, &self.service, self.counting);
                 self.cursor.begin(who, self.failures);
                 Poll::Ready(Ok(()))
@@ -325,7 +281,7 @@ impl<C: Connect> StreamLink<C> {
             // A connection that did not last counts as a failed attempt, or a peer that accepts
             // and closes at once would be stormed.
             let min_uptime = self.policy.as_ref().map_or(Duration::ZERO, |p| p.min_uptime);
-            let lasted = live.since.elapsed() >= min_uptime;
+            let lasted = live.uptime() >= min_uptime;
             self.failures = if lasted { 0 } else { self.failures.saturating_add(1) };
         }
         self.state = State::Asleep;
@@ -351,8 +307,7 @@ impl<C: Connect> StreamLink<C> {
             State::Connected(mut live) | State::Draining { mut live, .. } => {
                 // The kernel resets a connection that is closed with bytes unread, and destroys
                 // what it has not sent yet; so what the peer has said is read first.
-                let _ = live.io.shutdown();
-                live.discard();
+                let _ = live.shut_down();
                 drop(live);
                 self.failures = 0;
                 self.finish(cause);
@@ -428,15 +383,7 @@ impl<C: Connect> Link for StreamLink<C> {
         if let State::Connected(_) = self.state
             && let State::Connected(mut live) = std::mem::replace(&mut self.state, State::Asleep)
         {
-            // An end of the peer's that is older than ours says nothing about the last frames.
-            let ended = match live.io.shutdown() {
-                Ok(()) => live.discard(),
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                    Some(EndCause::PeerClosed)
-                }
-                Err(error) => Some(EndCause::Failed(error.kind())),
-            };
-            if let Some(cause) = ended {
+            if let Some(cause) = live.shut_down() {
                 drop(live);
                 self.failures = 0;
                 self.finish(cause);
@@ -510,104 +457,3 @@ impl<C: Connect> Drop for StreamLink<C> {
         self.hang_up(EndCause::HungUp);
     }
 }
-
-impl<I: Io> Live<I> {
-    /// Writes once from `rest`, which begins at position `written`.
-    #[inline(always)]
-    fn write(&mut self, written: &mut u64, rest: &[u8]) -> Step {
-        // A peer that has closed must not cost the frames that it would never read.
-        let mut probe = [0; 16];
-        match self.io.try_read(&mut probe) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => {
-                if let Err(cause) = self.heard(read) {
-                    return Step::Lost(cause);
-                }
-            }
-        }
-        match self.io.try_write(rest) {
-            Ok(len) if len == rest.len() => {
-                *written += len as u64;
-                Step::Done
-            }
-            Ok(0) => Step::Lost(EndCause::Failed(io::ErrorKind::WriteZero)),
-            Ok(len) => {
-                *written += len as u64;
-                Step::Some
-            }
-            Err(error) => Step::failed(error.kind()),
-        }
-    }
-
-    /// The peer said something, or is gone.
-    #[cold]
-    fn heard(&mut self, read: io::Result<usize>) -> Result<(), EndCause> {
-        match read {
-            Ok(0) => Err(EndCause::PeerClosed),
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(EndCause::Failed(error.kind()))
-            }
-            _ => {
-                self.talks = true;
-                self.discard().map_or(Ok(()), Err)
-            }
-        }
-    }
-
-    /// Reads until the peer has closed. One that has never said anything is waited for only
-    /// [`LINGER`]: a receiver that just holds its connection open must not hold up a close.
-    fn poll_drain(
-        &mut self,
-        linger: &mut Option<Pin<Box<Sleep>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<EndCause> {
-        match self.discard() {
-            Some(EndCause::PeerClosed) => return Poll::Ready(EndCause::Drained),
-            Some(cause) => return Poll::Ready(cause),
-            None => {}
-        }
-        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
-            if let Err(error) = ready {
-                return Poll::Ready(EndCause::Failed(error.kind()));
-            }
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.talks {
-            return Poll::Pending;
-        }
-        if Handle::try_current().is_ok() {
-            let linger = linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-            ready!(linger.as_mut().poll(cx));
-        }
-        Poll::Ready(EndCause::HungUp)
-    }
-
-    /// Reads and throws away what is there, up to a bound; says why the connection ended, if it
-    /// did.
-    #[cold]
-    fn discard(&mut self) -> Option<EndCause> {
-        let mut scratch = [0; 16 * 1024];
-        for _ in 0..MAX_DISCARDED_READS {
-            match self.io.try_read(&mut scratch) {
-                Ok(0) => return Some(EndCause::PeerClosed),
-                Ok(_) => self.talks = true,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return None,
-                    io::ErrorKind::Interrupted => {}
-                    kind => return Some(EndCause::Failed(kind)),
-                },
-            }
-        }
-        None
-    }
-}
-
-/// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
-const MAX_DISCARDED_READS: usize = 64;
-
-/// How long a peer that has never said anything is given to read to the end and close, once
-/// everything was written and our side is shut down. Its kernel has, or will get, all of it anyway;
-/// the wait is for a peer whose first words come late and would make our kernel reset the
-/// connection.
-const LINGER: Duration = Duration::from_millis(250);

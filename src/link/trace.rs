@@ -5,7 +5,7 @@ pub(crate) use self::enabled::*;
 
 #[cfg(feature = "tracing")]
 mod enabled {
-    use crate::link::leaf::Identity;
+    use crate::link::identity::Identity;
     use crate::sink::{ConnectionEnd, Count, EndCause};
 
     pub(crate) fn connected(who: &Identity<'_>, connection: u32, first: Count, failures: u32) {
@@ -47,7 +47,7 @@ pub(crate) use self::disabled::*;
 
 #[cfg(not(feature = "tracing"))]
 mod disabled {
-    use crate::link::leaf::Identity;
+    use crate::link::identity::Identity;
     use crate::sink::{ConnectionEnd, Count};
 
     pub(crate) fn connected(_: &Identity<'_>, _: u32, _: Count, _: u32) {}

@@ -1,0 +1,187 @@
+//! One connection in use: writing, noticing its end, reading it to its end.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep};
+
+use crate::link::Io;
+use crate::sink::EndCause;
+
+/// A connection in use.
+#[derive(Debug)]
+pub(super) struct Live<I> {
+    io: I,
+    since: Instant,
+    /// Whether the peer has ever sent anything.
+    talks: bool,
+}
+
+/// What one step has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// Everything is written.
+    Done,
+    /// There was nothing to write.
+    Nothing,
+    /// Some of it is written; there may be room for more.
+    Some,
+    /// The socket takes nothing more for now.
+    Full,
+    /// There is no connection.
+    Unconnected,
+    /// The connection has ended.
+    Lost(EndCause),
+}
+
+impl Step {
+    #[cold]
+    fn failed(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::WouldBlock => Self::Full,
+            io::ErrorKind::Interrupted => Self::Some,
+            kind => Self::Lost(EndCause::Failed(kind)),
+        }
+    }
+}
+
+impl<I: Io> Live<I> {
+    pub(super) fn new(io: I) -> Self {
+        Self { io, since: Instant::now(), talks: false }
+    }
+
+    /// How long it has been up.
+    pub(super) fn uptime(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Writes once from `rest`, which begins at position `written`.
+    #[inline(always)]
+    pub(super) fn write(&mut self, written: &mut u64, rest: &[u8]) -> Step {
+        // A peer that has closed must not cost the frames that it would never read.
+        let mut probe = [0; 16];
+        match self.io.try_read(&mut probe) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => {
+                if let Err(cause) = self.heard(read) {
+                    return Step::Lost(cause);
+                }
+            }
+        }
+        match self.io.try_write(rest) {
+            Ok(len) if len == rest.len() => {
+                *written += len as u64;
+                Step::Done
+            }
+            Ok(0) => Step::Lost(EndCause::Failed(io::ErrorKind::WriteZero)),
+            Ok(len) => {
+                *written += len as u64;
+                Step::Some
+            }
+            Err(error) => Step::failed(error.kind()),
+        }
+    }
+
+    /// The socket is full: asks to be called again when there is room, or when the peer closes.
+    #[cold]
+    pub(super) fn wait_for_room(&mut self, cx: &mut Context<'_>) -> Result<(), EndCause> {
+        let room = self.io.poll_write_ready(cx);
+        // A peer that closes while we wait shows as readable.
+        let said = self.io.poll_read_ready(cx);
+        if room.is_ready() || said.is_ready() {
+            // Not a loop: a stream that is always ready and never moves must not hang us.
+            cx.waker().wake_by_ref();
+        }
+        match (room, said) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                Err(EndCause::Failed(error.kind()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Shuts down our side; says why the connection has ended, if it had before.
+    pub(super) fn shut_down(&mut self) -> Option<EndCause> {
+        // An end of the peer's that is older than ours says nothing about the last frames.
+        match self.io.shutdown() {
+            Ok(()) => self.discard(),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Some(EndCause::PeerClosed),
+            Err(error) => Some(EndCause::Failed(error.kind())),
+        }
+    }
+
+    /// The peer said something, or is gone.
+    #[cold]
+    fn heard(&mut self, read: io::Result<usize>) -> Result<(), EndCause> {
+        match read {
+            Ok(0) => Err(EndCause::PeerClosed),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(EndCause::Failed(error.kind()))
+            }
+            _ => {
+                self.talks = true;
+                self.discard().map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// Reads until the peer has closed. One that has never said anything is waited for only
+    /// [`LINGER`]: a receiver that just holds its connection open must not hold up a close.
+    pub(super) fn poll_drain(
+        &mut self,
+        linger: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<EndCause> {
+        match self.discard() {
+            Some(EndCause::PeerClosed) => return Poll::Ready(EndCause::Drained),
+            Some(cause) => return Poll::Ready(cause),
+            None => {}
+        }
+        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            if let Err(error) = ready {
+                return Poll::Ready(EndCause::Failed(error.kind()));
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.talks {
+            return Poll::Pending;
+        }
+        if Handle::try_current().is_ok() {
+            let linger = linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+            ready!(linger.as_mut().poll(cx));
+        }
+        Poll::Ready(EndCause::HungUp)
+    }
+
+    /// Reads and throws away what is there, up to a bound; says why the connection ended, if it
+    /// did.
+    #[cold]
+    pub(super) fn discard(&mut self) -> Option<EndCause> {
+        let mut scratch = [0; 16 * 1024];
+        for _ in 0..MAX_DISCARDED_READS {
+            match self.io.try_read(&mut scratch) {
+                Ok(0) => return Some(EndCause::PeerClosed),
+                Ok(_) => self.talks = true,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return None,
+                    io::ErrorKind::Interrupted => {}
+                    kind => return Some(EndCause::Failed(kind)),
+                },
+            }
+        }
+        None
+    }
+}
+
+/// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
+const MAX_DISCARDED_READS: usize = 64;
+
+/// How long a peer that has never said anything is given to read to the end and close, once
+/// everything was written and our side is shut down. Its kernel has, or will get, all of it anyway;
+/// the wait is for a peer whose first words come late and would make our kernel reset the
+/// connection.
+const LINGER: Duration = Duration::from_millis(250);
