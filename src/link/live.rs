@@ -106,11 +106,15 @@ impl<I: Io> Live<I> {
     /// Shuts down our side; says why the connection has ended, if it had before.
     pub(super) fn shut_down(&mut self) -> Option<EndCause> {
         // An end of the peer's that is older than ours says nothing about the last frames.
-        match self.io.shutdown() {
-            Ok(()) => self.discard(),
+        let ended = match self.io.shutdown() {
+            Ok(()) => None,
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Some(EndCause::PeerClosed),
             Err(error) => Some(EndCause::Failed(error.kind())),
-        }
+        };
+        // The kernel resets a connection that is closed with bytes unread, and destroys what it has
+        // not sent yet; so what the peer has said is read in any case.
+        let found = self.discard();
+        ended.or(found)
     }
 
     /// The peer said something, or is gone.

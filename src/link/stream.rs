@@ -305,8 +305,6 @@ impl<C: Connect> StreamLink<C> {
             State::Asleep => {}
             State::Connecting(attempt) => self.failures = attempt.failures(),
             State::Connected(mut live) | State::Draining { mut live, .. } => {
-                // The kernel resets a connection that is closed with bytes unread, and destroys
-                // what it has not sent yet; so what the peer has said is read first.
                 let _ = live.shut_down();
                 drop(live);
                 self.failures = 0;
