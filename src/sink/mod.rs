@@ -101,8 +101,9 @@ pub trait MessageSink {
     /// ```
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError>;
 
-    /// Accepts `msg` if that takes nothing but copying it; false when it takes a closer look.
-    #[doc(hidden)]
+    /// Accepts `msg` if that takes nothing but writing it into the buffer. False says that it takes
+    /// a closer look, and nothing else: ask [`poll_ready`](Self::poll_ready), which is what
+    /// [`feed`](Self::feed) does. Never wakes the sink, never writes to a link.
     #[inline]
     fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
         self.room(msg.encoded_len()) && self.try_feed(msg).is_ok()
