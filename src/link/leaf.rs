@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::buffer::Pending;
 use crate::endpoint::Endpoint;
 use crate::framing::Framing;
+use crate::link::trace;
 use crate::sink::{ConnectionEnd, Count, EndCause, Event, LeafReport, SinkState};
 
 /// A link's place in the stream of frames.
@@ -47,10 +48,7 @@ pub(crate) struct Identity<'a> {
 impl Cursor {
     /// Everything was written.
     #[inline]
-    pub(crate) fn take_all<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
-        if counting {
-            self.take_whole(pending, true);
-        }
+    pub(crate) fn take_all(&mut self) {
         self.taken = self.written;
     }
 
@@ -71,6 +69,7 @@ impl Cursor {
         book.connections = book.connections.wrapping_add(1);
         book.first = first;
         let connection = book.connections;
+        trace::connected(&who, connection, first, failures);
         book.push(Event::Connected {
             service: who.service.cloned(),
             endpoint: who.endpoint,
@@ -94,7 +93,7 @@ impl Cursor {
             book.unconfirmed.messages =
                 on_this.messages.map(|more| more + book.unconfirmed.messages.unwrap_or(0));
         }
-        book.push(Event::Ended(ConnectionEnd {
+        let ended = ConnectionEnd {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             connection: book.connections,
@@ -103,16 +102,20 @@ impl Cursor {
             cut_bytes,
             next: end,
             cause,
-        }));
+        };
+        trace::ended(&ended);
+        book.push(Event::Ended(ended));
     }
 
     /// What was not written is given up.
     #[cold]
-    pub(crate) fn drop_rest<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
+    pub(crate) fn drop_rest<F: Framing>(&mut self, who: Identity<'_>, pending: Pending<'_, F>) {
         let bytes = pending.end() - self.taken;
         if bytes == 0 {
             return;
         }
+        trace::dropped(&who, bytes);
+        let counting = who.counting;
         let messages = if counting { pending.boundary(self.taken, pending.end()).1 } else { 0 };
         let dropped = &mut self.book.get_or_insert_default().dropped;
         dropped.bytes += bytes;

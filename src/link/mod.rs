@@ -5,6 +5,7 @@ mod leaf;
 mod memory;
 mod stream;
 mod tcp;
+mod trace;
 mod unix;
 
 use std::future::Future;

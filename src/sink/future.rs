@@ -225,15 +225,8 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             // which waits out its back-off before it tries.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
                 *this.error = Some(error);
-                match poll_end(*this.sink, *this.end, cx) {
-                    Poll::Pending => false,
-                    Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
-                        // Another link's attempts, used up in between.
-                        cx.waker().wake_by_ref();
-                        false
-                    }
-                    Poll::Ready(_) => true,
-                }
+                cx.waker().wake_by_ref();
+                false
             }
             Poll::Ready(Err(error)) => {
                 this.sink.end(*this.end);

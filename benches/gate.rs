@@ -1,0 +1,171 @@
+//! Makes a table of what `instr_send` has counted, and fails when a limit is broken.
+//!
+//! `cargo bench --features instr --bench instr_send && cargo bench --bench gate`
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Messages, or flushes, that lie between a row's two runs; as in `instr_send.rs`.
+const BETWEEN: f64 = 16.0;
+
+/// Cases of the append rows.
+const CASES: [&str; 5] = ["b16", "b64", "b512", "b1400", "tick"];
+
+/// Instructions per message or flush, by row and case.
+struct Counts(BTreeMap<(String, String), f64>);
+
+/// What a limit says of a row's figure, compared with another row's.
+enum Bound {
+    /// At most so many instructions more.
+    More(f64),
+    /// At least so many instructions fewer.
+    Fewer(f64),
+    /// At most this part of the other.
+    Times(f64),
+    /// At most this part of the other, both without the empty loop of that row.
+    TimesNet(f64, &'static str),
+}
+
+/// A row, the row it is compared with, the cases, and the bound.
+type Limit = (&'static str, &'static str, &'static [&'static str], Bound);
+
+/// The limits that a change must not break.
+const LIMITS: &[Limit] = &[
+    ("try_feed_typed", "try_feed_best", &CASES, Bound::More(0.0)),
+    ("try_feed_typed", "try_feed_vec", &CASES, Bound::Fewer(4.0)),
+    ("feed_typed", "feed_idiomatic", &["b64"], Bound::TimesNet(0.75, "feed_empty")),
+    ("flush_typed", "flush_best", &["full"], Bound::More(300.0)),
+    ("try_feed_factory", "try_feed_typed", &CASES, Bound::Times(1.01)),
+    ("feed_factory", "feed_typed", &["b64", "b512"], Bound::Times(1.01)),
+    ("flush_factory", "flush_best", &["full"], Bound::More(300.0)),
+];
+
+fn main() -> ExitCode {
+    let folder = results();
+    let counts = Counts::read(&folder);
+    if counts.0.is_empty() {
+        eprintln!("nothing counted in {}: run the bench instr_send first", folder.display());
+        return ExitCode::FAILURE;
+    }
+    for (group, title) in [
+        ("try_feed_", "append by try_feed, instructions per message"),
+        ("feed_", "append by feed().await, instructions per message"),
+        ("flush_", "flush of a full buffer, instructions"),
+    ] {
+        counts.print(group, title);
+    }
+    let broken = LIMITS.iter().map(|limit| counts.judge(limit)).sum::<usize>();
+    if broken == 0 {
+        println!("all limits hold");
+        return ExitCode::SUCCESS;
+    }
+    println!("{broken} broken");
+    ExitCode::FAILURE
+}
+
+/// Where `instr_send` leaves its results: beside this very program.
+fn results() -> PathBuf {
+    let program = env::current_exe().expect("the program knows where it is");
+    let target = program.ancestors().nth(3).expect("in <target>/<profile>/deps");
+    target.join("iai/torq-message-sink/instr_send")
+}
+
+impl Counts {
+    /// Reads `<group>/<row>.<case>_{once,twice}/callgrind.*.out`.
+    fn read(folder: &Path) -> Self {
+        let mut totals = BTreeMap::new();
+        for run in files(folder).iter().flat_map(|group| files(group)) {
+            let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some((row, run_of)) = name.split_once('.') else { continue };
+            let Some((case, times)) = run_of.split_once('_') else { continue };
+            let out = run.join(format!("callgrind.{name}.out"));
+            if let Some(total) = total(&out) {
+                totals.insert((row.to_owned(), case.to_owned(), times.to_owned()), total);
+            }
+        }
+        let slope = |((row, case, times), once): (&(String, String, String), &f64)| {
+            let twice = totals.get(&(row.clone(), case.clone(), "twice".to_owned()))?;
+            (times == "once").then(|| ((row.clone(), case.clone()), (twice - once) / BETWEEN))
+        };
+        Self(totals.iter().filter_map(slope).collect())
+    }
+
+    fn get(&self, row: &str, case: &str) -> Option<f64> {
+        self.0.get(&(row.to_owned(), case.to_owned())).copied()
+    }
+
+    /// A table of the rows of a group: one line a row, one column a case.
+    fn print(&self, group: &str, title: &str) {
+        let rows: Vec<_> = self.0.keys().filter(|(row, _)| row.starts_with(group)).collect();
+        let cases =
+            CASES.iter().chain(&["full"]).filter(|case| rows.iter().any(|(_, c)| c == *case));
+        let cases: Vec<_> = cases.collect();
+        println!("{title}\n");
+        print!("| {:12} |", "");
+        cases.iter().for_each(|case| print!(" {case:>8} |"));
+        print!("\n|--------------|");
+        cases.iter().for_each(|_| print!("---------:|"));
+        println!();
+        let mut names: Vec<_> = rows.iter().map(|(row, _)| row).collect();
+        names.dedup();
+        for row in names {
+            print!("| {:12} |", &row[group.len()..]);
+            for case in &cases {
+                match self.get(row, case) {
+                    Some(count) => print!(" {count:8.2} |"),
+                    None => print!(" {:>8} |", ""),
+                }
+            }
+            println!();
+        }
+        println!();
+    }
+
+    /// Prints what became of a limit; how often it is broken.
+    fn judge(&self, (row, other, cases, bound): &Limit) -> usize {
+        let mut broken = 0;
+        for case in *cases {
+            let (Some(ours), Some(theirs)) = (self.get(row, case), self.get(other, case)) else {
+                println!("MISSING {row} or {other} at {case}");
+                broken += 1;
+                continue;
+            };
+            let (holds, says) = match bound {
+                Bound::More(most) => {
+                    (ours <= theirs + most, format!("{:+.2} <= {most:+}", ours - theirs))
+                }
+                Bound::Fewer(least) => {
+                    (ours <= theirs - least, format!("{:+.2} <= {:+}", ours - theirs, -least))
+                }
+                Bound::Times(part) => {
+                    (ours <= theirs * part, format!("{:.3} <= {part} times", ours / theirs))
+                }
+                Bound::TimesNet(part, empty) => {
+                    let empty = self.get(empty, case).unwrap_or_default();
+                    let ratio = (ours - empty) / (theirs - empty);
+                    (ratio <= *part, format!("{ratio:.3} <= {part} times, net"))
+                }
+            };
+            println!(
+                "{} {row} to {other} at {case}: {says}",
+                if holds { "ok    " } else { "BROKEN" }
+            );
+            broken += usize::from(!holds);
+        }
+        broken
+    }
+}
+
+/// The instructions that callgrind has counted.
+fn total(out: &Path) -> Option<f64> {
+    let text = fs::read_to_string(out).ok()?;
+    let totals = text.lines().rev().find_map(|line| line.strip_prefix("totals:"))?;
+    totals.split_whitespace().next()?.parse().ok()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}

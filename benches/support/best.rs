@@ -1,0 +1,122 @@
+//! The best that can be written by hand: raw memory, one unsafe append, one write per full buffer.
+
+#![allow(unsafe_code, reason = "the twin that shows what unsafe code can reach at most")]
+
+use std::io;
+use std::ptr::NonNull;
+
+use super::{Feed, Flush, Outlets, TryFeed, payload::Tick, spin};
+
+/// Frames gathered in raw memory, then written at once.
+#[derive(Debug)]
+pub(crate) struct Best<O> {
+    cursor: NonNull<u8>,
+    end: NonNull<u8>,
+    base: NonNull<u8>,
+    capacity: usize,
+    outlets: O,
+}
+
+// SAFETY: it owns its memory alone.
+unsafe impl<O: Send> Send for Best<O> {}
+
+impl<O> Best<O> {
+    pub(crate) fn new(capacity: usize, outlets: O) -> Self {
+        let memory: &mut [u8] = Box::leak(vec![0; capacity].into_boxed_slice());
+        let base = NonNull::from(memory).cast();
+        // SAFETY: one past the last byte of the allocation.
+        let end = unsafe { base.add(capacity) };
+        Self { cursor: base, end, base, capacity, outlets }
+    }
+}
+
+impl<O> Drop for Best<O> {
+    fn drop(&mut self) {
+        let memory = std::ptr::slice_from_raw_parts_mut(self.base.as_ptr(), self.capacity);
+        // SAFETY: leaked by `new`, of this length.
+        drop(unsafe { Box::from_raw(memory) });
+    }
+}
+
+impl<O: Outlets> Best<O> {
+    #[inline(always)]
+    fn append(&mut self, msg: &[u8]) -> bool {
+        let len = msg.len();
+        let cursor = self.cursor.as_ptr();
+        // A slice has at most `isize::MAX` bytes and an address far fewer, so nothing wraps.
+        let next = cursor.wrapping_add(len + 4);
+        if next > self.end.as_ptr() {
+            return false;
+        }
+        // SAFETY: the frame ends within the memory, and `msg` cannot lie in memory that only this
+        // twin knows.
+        unsafe {
+            cursor.cast::<[u8; 4]>().write((len as u32).to_be_bytes());
+            cursor.add(4).copy_from_nonoverlapping(msg.as_ptr(), len);
+            self.cursor = NonNull::new_unchecked(next);
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn append_tick(&mut self, tick: &Tick) -> bool {
+        let cursor = self.cursor.as_ptr();
+        let next = cursor.wrapping_add(Tick::LEN + 4);
+        if next > self.end.as_ptr() {
+            return false;
+        }
+        // SAFETY: as in `append`.
+        unsafe {
+            cursor.cast::<[u8; 4]>().write((Tick::LEN as u32).to_be_bytes());
+            cursor.add(4).cast::<[u64; 7]>().write_unaligned(tick.fields.map(u64::to_le));
+            self.cursor = NonNull::new_unchecked(next);
+        }
+        true
+    }
+}
+
+impl<O: Outlets> Flush for Best<O> {
+    type Error = io::Error;
+
+    #[inline]
+    async fn flush(&mut self) -> io::Result<()> {
+        let len = self.cursor.as_ptr() as usize - self.base.as_ptr() as usize;
+        // SAFETY: so many bytes were written from the base on.
+        let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), len) };
+        self.outlets.write(bytes).await?;
+        self.cursor = self.base;
+        Ok(())
+    }
+}
+
+macro_rules! twin {
+    ($message:ty, $append:ident) => {
+        impl<O: Outlets> TryFeed<$message> for Best<O> {
+            #[inline(always)]
+            fn try_feed(&mut self, msg: &$message) -> bool {
+                self.$append(msg)
+            }
+
+            #[cold]
+            #[inline(never)]
+            fn refused(&mut self, msg: &$message) {
+                spin(self.flush()).expect("the receivers read");
+                assert!(self.$append(msg));
+            }
+        }
+
+        impl<O: Outlets> Feed<$message> for Best<O> {
+            #[inline]
+            async fn feed<'a>(&'a mut self, msg: &'a $message) -> io::Result<()> {
+                if !self.$append(msg) {
+                    self.flush().await?;
+                    self.$append(msg);
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+twin!([u8], append);
+twin!(Tick, append_tick);

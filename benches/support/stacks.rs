@@ -1,0 +1,58 @@
+//! The stacks of this library that are measured.
+
+use torq_message_sink::{
+    Buffered, Encode, Fanout, Lazy, Link, MessageSink, SinkError, TcpSink, UnixSink,
+};
+
+use super::peers::SEND_BUFFER;
+use super::{CAPACITY, Feed, Flush, Peers, TryFeed, spin};
+
+/// The typed stack of every comparison.
+pub(crate) type Typed = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
+
+/// The typed stack, connected to both peers.
+pub(crate) async fn typed(peers: &Peers) -> Sink<Typed> {
+    let tcp = TcpSink::new(peers.tcp.to_string()).expect("an address");
+    let unix = UnixSink::new(&peers.unix).expect("a short path");
+    connected(Fanout::new((tcp, unix.with_send_buffer(Some(SEND_BUFFER))))).await
+}
+
+/// A stack over any link, connected.
+pub(crate) async fn connected<L: Link>(link: L) -> Sink<Lazy<Buffered<L>>> {
+    let mut sink = Lazy::new(Buffered::with_capacity(link, CAPACITY));
+    sink.connect().await.expect("the receivers listen");
+    Sink(sink)
+}
+
+/// A sink of this library, in the shape of the twins.
+#[derive(Debug)]
+pub(crate) struct Sink<S>(pub(crate) S);
+
+impl<S: MessageSink, M: Encode + ?Sized> TryFeed<M> for Sink<S> {
+    #[inline(always)]
+    fn try_feed(&mut self, msg: &M) -> bool {
+        self.0.try_feed(msg).is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&mut self, msg: &M) {
+        spin(self.0.feed(msg)).expect("the receivers read");
+    }
+}
+
+impl<S: MessageSink, M: Encode + ?Sized> Feed<M> for Sink<S> {
+    #[inline]
+    fn feed<'a>(&'a mut self, msg: &'a M) -> impl Future<Output = Result<(), SinkError>> {
+        self.0.feed(msg)
+    }
+}
+
+impl<S: MessageSink> Flush for Sink<S> {
+    type Error = SinkError;
+
+    #[inline]
+    fn flush(&mut self) -> impl Future<Output = Result<(), SinkError>> {
+        self.0.flush()
+    }
+}

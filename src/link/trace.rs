@@ -1,0 +1,58 @@
+//! What links tell the log, with the feature `tracing`; nothing without it.
+
+#[cfg(feature = "tracing")]
+pub(crate) use self::enabled::*;
+
+#[cfg(feature = "tracing")]
+mod enabled {
+    use crate::link::leaf::Identity;
+    use crate::sink::{ConnectionEnd, Count, EndCause};
+
+    pub(crate) fn connected(who: &Identity<'_>, connection: u32, first: Count, failures: u32) {
+        tracing::info!(
+            service = who.service.map(|service| &**service),
+            endpoint = %who.endpoint,
+            connection,
+            first_byte = first.bytes,
+            failures,
+            "connected"
+        );
+    }
+
+    pub(crate) fn ended(end: &ConnectionEnd) {
+        let service = end.service.as_deref();
+        let (connection, end_byte) = (end.connection, end.end.bytes);
+        let (endpoint, cut_bytes) = (&end.endpoint, end.cut_bytes);
+        match end.cause {
+            EndCause::Drained | EndCause::HungUp => {
+                tracing::info!(service, %endpoint, connection, end_byte, cut_bytes, "disconnected");
+            }
+            EndCause::PeerClosed | EndCause::Failed(_) => {
+                let cause = tracing::field::debug(end.cause);
+                tracing::warn!(
+                    service, %endpoint, connection, end_byte, cut_bytes, cause, "connection lost"
+                );
+            }
+        }
+    }
+
+    pub(crate) fn dropped(who: &Identity<'_>, bytes: u64) {
+        let service = who.service.map(|service| &**service);
+        tracing::warn!(service, endpoint = %who.endpoint, bytes, "closed with frames unwritten");
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use self::disabled::*;
+
+#[cfg(not(feature = "tracing"))]
+mod disabled {
+    use crate::link::leaf::Identity;
+    use crate::sink::{ConnectionEnd, Count};
+
+    pub(crate) fn connected(_: &Identity<'_>, _: u32, _: Count, _: u32) {}
+
+    pub(crate) fn ended(_: &ConnectionEnd) {}
+
+    pub(crate) fn dropped(_: &Identity<'_>, _: u64) {}
+}
