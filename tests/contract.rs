@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use torq_message_sink::{Buffered, Encode, Fanout, Lazy, MessageSink, TcpSink, UnixSink};
+use torq_message_sink::{
+    Buffered, Encode, ErrorKind, Fanout, Lazy, MessageSink, SinkFactory, TcpSink, UnixSink,
+};
 
 struct Trade {
     price: u64,
@@ -56,6 +58,50 @@ async fn typed_stack_composed_in_code() -> Result<(), Box<dyn Error>> {
     {
         assert_eq!(receiver.len(), expected);
         assert_eq!(receiver[..5], [0, 0, 0, 16, 1]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stack_by_name() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("market_data.sock");
+    let (tcp, unix) = (
+        tokio::net::TcpListener::bind("127.0.0.1:0").await?,
+        tokio::net::UnixListener::bind(&path)?,
+    );
+    let services = format!(
+        r#"
+        [services.strategy_a]
+        type = "direct"
+        endpoint = "tcp://{}"
+        [services.market_data_relay]
+        type = "relay"
+        endpoint = "unix://{}"
+        [services.market_data]
+        type = "composite"
+        pattern = "fanout"
+        targets = ["strategy_a", "market_data_relay"]
+        "#,
+        tcp.local_addr()?,
+        path.display()
+    );
+    let file = dir.path().join("services.toml");
+    std::fs::write(&file, &services)?;
+
+    for factory in [SinkFactory::from_path(&file)?, SinkFactory::from_str(&services)?] {
+        let mut sink = factory.create_sink("market_data")?;
+        assert_eq!(sink.state().to_string(), "asleep");
+        sink.feed(&Trade { price: 1, size: 2 }).await?;
+        sink.send("one message").await?;
+        assert!(sink.close().await?.is_complete());
+        for received in
+            [read_to_end(tcp.accept().await?.0).await?, read_to_end(unix.accept().await?.0).await?]
+        {
+            assert_eq!(received.len(), 4 + 16 + 4 + 11);
+        }
+        let error = factory.create_sink("market_dat").expect_err("no such service");
+        assert_eq!(error.kind(), ErrorKind::UnknownService);
     }
     Ok(())
 }

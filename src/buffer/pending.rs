@@ -29,6 +29,13 @@ impl<'a, F: Framing> Pending<'a, F> {
         Self { bytes, start, framing }
     }
 
+    /// What the frames are framed by.
+    #[inline]
+    #[must_use]
+    pub fn framing(&self) -> &'a F {
+        self.framing
+    }
+
     /// Position of the first byte held.
     #[inline]
     #[must_use]

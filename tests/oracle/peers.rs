@@ -302,7 +302,7 @@ impl Stream {
     pub(crate) fn shut(&mut self) {
         if let Some(io) = &self.io {
             io.shut();
-            self.written_at_shut.get_or_insert(io.written_bytes());
+            self.written_at_shut.get_or_insert_with(|| io.written_bytes());
         }
     }
 

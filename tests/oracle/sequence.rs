@@ -105,7 +105,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
             17..=19 => self.send().await,
             20..=21 => self.send_batch().await,
             22..=27 => drop(self.poll_flush()),
-            28 => drop(self.poll_connect()),
+            28 => self.poll_connect(),
             29 => self.disconnect().await,
             30 if self.world.rng.u8(..4) == 0 => self.close().await,
             31 => self.ready_then_feed(),

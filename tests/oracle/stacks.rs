@@ -34,7 +34,7 @@ async fn life(rng: &mut fastrand::Rng, most: u64, trace: bool) -> u64 {
     }
     let mut receivers = Vec::new();
     let pipe = *choose(rng, &[1, 7, 40, 300]);
-    let mut leaf = |receivers: &mut Vec<Receiver>| {
+    let leaf = |receivers: &mut Vec<Receiver>| {
         let (link, peer) = MemorySink::pair(pipe);
         let (connector, script) = Scripted::new(link.connector().clone());
         receivers.push(Receiver::new(peer, script));
