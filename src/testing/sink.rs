@@ -58,6 +58,12 @@ impl ScriptedSink {
         (Self(state.clone()), SinkPeer(state))
     }
 
+    /// A sink with room for `room` messages, for who does not look at its other side.
+    #[must_use]
+    pub fn with_room(room: usize) -> Self {
+        Self::pair(room).0
+    }
+
     fn called(&self, method: &'static str) -> std::sync::MutexGuard<'_, State> {
         let mut state = lock(&self.0);
         state.calls.insert(method);
