@@ -15,7 +15,9 @@ use torq_message_sink::{
 
 /// A place that can be bound, closed and bound again.
 enum Place {
-    Tcp(SocketAddr),
+    /// The second socket is bound and does not listen yet: a port that was given back could be
+    /// anybody's.
+    Tcp(SocketAddr, std::cell::Cell<Option<socket2::Socket>>),
     Unix(PathBuf, tempfile::TempDir),
 }
 
@@ -42,8 +44,11 @@ impl Duplex for std::os::unix::net::UnixStream {
 
 impl Place {
     fn tcp() -> (Self, Listener) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        (Self::Tcp(listener.local_addr().expect("an address")), Listener::Tcp(listener))
+        let first = tcp_socket(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = first.local_addr().expect("an address").as_socket().expect("IPv4");
+        let next = tcp_socket(address);
+        first.listen(16).expect("listening");
+        (Self::Tcp(address, Some(next).into()), Listener::Tcp(first.into()))
     }
 
     fn unix() -> (Self, Listener) {
@@ -55,13 +60,28 @@ impl Place {
 
     fn bind(&self) -> Listener {
         match self {
-            Self::Tcp(address) => Listener::Tcp(TcpListener::bind(address).expect("bound")),
+            Self::Tcp(_, next) => {
+                let socket = next.take().expect("bound once again, not twice");
+                socket.listen(16).expect("listening");
+                Listener::Tcp(socket.into())
+            }
             Self::Unix(path, _) => {
                 let _ = std::fs::remove_file(path);
                 Listener::Unix(UnixListener::bind(path).expect("bound"))
             }
         }
     }
+}
+
+fn tcp_socket(address: SocketAddr) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    // Whoever asks for a port shares it with another that does not listen yet. Whoever lets the
+    // kernel choose must not (`TcpListener::bind` would, and take the port of another test).
+    socket.set_reuse_address(address.port() != 0).expect("set");
+    socket.bind(&address.into()).expect("bound");
+    socket.set_reuse_address(true).expect("set");
+    socket
 }
 
 impl Listener {
@@ -74,7 +94,7 @@ impl Listener {
 }
 
 fn tcp(place: &Place) -> Buffered<TcpSink> {
-    let Place::Tcp(address) = place else { unreachable!() };
+    let Place::Tcp(address, _) = place else { unreachable!() };
     Buffered::new(TcpSink::new(address.to_string()).expect("an address"))
 }
 
@@ -177,7 +197,7 @@ fn data_wakes_a_sink_whose_peer_starts_late() {
     for (place, listener) in [Place::tcp(), Place::unix()] {
         drop(listener);
         let sender = match &place {
-            Place::Tcp(_) => wake_late(lazy(tcp(&place))),
+            Place::Tcp(..) => wake_late(lazy(tcp(&place))),
             Place::Unix(..) => wake_late(lazy(unix(&place))),
         };
         let listener = place.bind();
@@ -273,9 +293,11 @@ async fn full_backlog_of_a_unix_socket_is_retried() {
 /// unless somebody looks.
 #[tokio::test]
 async fn tcp_link_never_connects_to_itself() {
-    let (Place::Tcp(address), listener) = Place::tcp() else { unreachable!() };
-    drop(listener);
-    let link = TcpSink::new(address.to_string()).expect("an address");
+    let bound = tcp_socket(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let address = bound.local_addr().expect("an address").as_socket().expect("IPv4");
+    // Linux gives ports of one parity to who binds, and of the other to who connects.
+    let port = address.port() ^ 1;
+    let link = TcpSink::new(format!("127.0.0.1:{port}")).expect("an address");
     let connector = link.connector().clone();
     for _ in 0..40_000 {
         let connected = connector.connect(Duration::from_secs(1)).await;
@@ -286,7 +308,7 @@ async fn tcp_link_never_connects_to_itself() {
 #[tokio::test]
 async fn names_are_resolved_and_all_their_addresses_tried() {
     // "localhost" may have an IPv6 address, on which nobody listens.
-    let (Place::Tcp(address), listener) = Place::tcp() else { unreachable!() };
+    let (Place::Tcp(address, _), listener) = Place::tcp() else { unreachable!() };
     let link = TcpSink::new(format!("localhost:{}", address.port())).expect("a name");
     lazy(Buffered::new(link)).send("a").await.expect("sent");
     assert_eq!(read_messages(&mut *listener.accept(), 1), [b"a"]);
@@ -309,7 +331,7 @@ async fn ipv6_works_where_there_is_any() {
 
 #[tokio::test]
 async fn socket_options_are_accepted_by_the_kernel() {
-    let (Place::Tcp(address), listener) = Place::tcp() else { unreachable!() };
+    let (Place::Tcp(address, _), listener) = Place::tcp() else { unreachable!() };
     let link = TcpSink::new(address.to_string())
         .expect("an address")
         .with_nodelay(false)
@@ -345,7 +367,7 @@ fn asleep_is_free_and_reconnects_leak_nothing() {
         current_thread().block_on(async {
             let (tcp_place, tcp_listener) = Place::tcp();
             let (unix_place, unix_listener) = Place::unix();
-            let (Place::Tcp(address), Place::Unix(path, _)) = (&tcp_place, &unix_place) else {
+            let (Place::Tcp(address, _), Place::Unix(path, _)) = (&tcp_place, &unix_place) else {
                 unreachable!()
             };
             let before = (open_files(), tasks());
