@@ -135,8 +135,9 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize) -> Result<(), TryFeedError> {
-        let frame = self.frame_size(len).map_err(|_| TryFeedError::TooLarge)?;
-        if self.reopen(frame).map_err(|error| refusal(error.kind()))? {
+        let refused = |error: SinkError| refusal(error.kind());
+        let frame = self.frame_size(len).map_err(refused)?;
+        if self.reopen(frame).map_err(refused)? {
             return Ok(());
         }
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
@@ -224,13 +225,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Makes what room can be made without writing: wakes a sleeping sink, and extends a window that
     /// the largest frame had limited. True if the frame fits now.
     fn reopen(&mut self, frame: usize) -> Result<bool, SinkError> {
-        match self.phase {
-            Phase::Closing | Phase::Closed => return Err(ErrorKind::Closed.into()),
-            Phase::Asleep => {
-                self.wake()?;
-                self.open(frame);
-            }
-            Phase::Awake => self.store.refill(self.framing.max_frame_size()),
+        if self.phase == Phase::Asleep {
+            self.wake()?;
+            self.open(frame);
+        } else {
+            self.store.refill(self.framing.max_frame_size());
         }
         Ok(self.store.has(frame))
     }
@@ -264,8 +263,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
     }
 
-    /// Bytes of the frame around a payload of `len` bytes.
+    /// Bytes of the frame around a payload of `len` bytes, if such a one can ever be fed.
     fn frame_size(&self, len: usize) -> Result<usize, SinkError> {
+        if matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return Err(ErrorKind::Closed.into());
+        }
         let available = self.capacity.min(self.framing.max_frame_size());
         let requested = self.framing.frame_size(len).unwrap_or(usize::MAX);
         if requested > available {
@@ -285,6 +287,7 @@ fn refusal(kind: ErrorKind) -> TryFeedError {
     match kind {
         ErrorKind::Closed => TryFeedError::Closed,
         ErrorKind::NoRuntime => TryFeedError::NoRuntime,
+        ErrorKind::TooLarge { .. } => TryFeedError::TooLarge,
         ErrorKind::OutOfMemory => TryFeedError::Full,
         _ => TryFeedError::NotConnected,
     }
@@ -304,9 +307,14 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn room(&self, len: usize) -> bool {
-        let Ok(frame) = self.frame_size(len) else { return false };
-        matches!(self.phase, Phase::Asleep | Phase::Awake)
-            && frame <= self.capacity - self.store.len()
+        self.frame_size(len).is_ok_and(|frame| frame <= self.capacity - self.store.len())
+    }
+
+    fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
+        match self.framing.frame_size(len) {
+            Some(frame) if self.store.has(frame) => Ok(()),
+            _ => self.make_room(len),
+        }
     }
 
     #[inline]

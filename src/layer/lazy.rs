@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::SinkError;
 use crate::forward_sink;
 use crate::policy::{Backoff, LazyPolicy};
-use crate::sink::{End, MessageSink, SinkState};
+use crate::sink::{End, MessageSink};
 
 /// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close deadline.
 ///
@@ -18,8 +18,8 @@ use crate::sink::{End, MessageSink, SinkState};
 /// fan-out reconnect independently. Of two `Lazy` the inner one wins.
 ///
 /// Idle sleep is looked at in the calls that are made: a `flush` that finds nothing new, an
-/// [`idle_timeout`](LazyPolicy::with_idle_timeout) or more after the first such one, puts the sink to
-/// sleep. An owner whose data may stop flushes now and then.
+/// [`idle_timeout`](LazyPolicy::with_idle_timeout) or more after the first such one, begins to
+/// disconnect, and the next ones see it through. An owner whose data may stop flushes now and then.
 ///
 /// # Cost
 ///
@@ -106,13 +106,16 @@ impl<S: MessageSink> Lazy<S> {
         self
     }
 
-    /// A flush found nothing new: puts the sink to sleep if that has been so for `timeout`.
+    /// A flush found nothing new: if that has been so for `timeout`, disconnects step by step, in
+    /// this flush and the next ones, so that a peer that talks destroys nothing.
     #[cold]
-    fn sleep_if_idle(&mut self, timeout: Duration) {
+    fn sleep_if_idle(&mut self, timeout: Duration, cx: &mut Context<'_>) {
         let now = Instant::now();
-        let since = *self.idle_since.get_or_insert(now);
-        if now.duration_since(since) >= timeout && self.inner.state() == SinkState::Connected {
+        let idle = now.duration_since(*self.idle_since.get_or_insert(now));
+        if idle >= timeout.saturating_add(self.policy.close_deadline) {
             self.inner.end(End::Sleep);
+        } else if idle >= timeout {
+            let _ = self.inner.poll_disconnect(cx);
         }
     }
 }
@@ -126,7 +129,7 @@ impl<S> Lazy<S> {
 
 impl<S: MessageSink> MessageSink for Lazy<S> {
     forward_sink! { inner:
-        try_feed append room poll_ready poll_close poll_disconnect poll_connect hurry end
+        try_feed append room try_ready poll_ready poll_close poll_disconnect poll_connect hurry end
         state is_connected accepted_bytes report_into take_events
     }
 
@@ -137,7 +140,7 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
         if self.accepted_bytes != accepted_bytes {
             (self.accepted_bytes, self.idle_since) = (accepted_bytes, None);
         } else if let Some(timeout) = self.policy.idle_timeout {
-            self.sleep_if_idle(timeout);
+            self.sleep_if_idle(timeout, cx);
         }
         Poll::Ready(Ok(()))
     }

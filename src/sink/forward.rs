@@ -28,7 +28,7 @@
 ///     }
 ///
 ///     forward_sink! { inner:
-///         try_feed append room poll_flush poll_close poll_disconnect poll_connect hurry end state
+///         try_feed append room try_ready poll_flush poll_close poll_disconnect poll_connect hurry end state
 ///         is_connected accepted_bytes report_into take_events set_policy close_deadline
 ///     }
 /// }
@@ -55,6 +55,12 @@ macro_rules! forward_sink {
         #[inline]
         fn room(&self, len: usize) -> bool {
             self.$inner.room(len)
+        }
+    };
+    (@try_ready $inner:tt) => {
+        #[inline]
+        fn try_ready(&mut self, len: usize) -> Result<(), $crate::TryFeedError> {
+            self.$inner.try_ready(len)
         }
     };
     (@poll_ready $inner:tt) => {

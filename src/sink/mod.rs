@@ -114,6 +114,17 @@ pub trait MessageSink {
     /// since it cannot wake).
     fn room(&self, len: usize) -> bool;
 
+    /// Makes room for a message of `len` bytes without waiting, as [`try_feed`](Self::try_feed)
+    /// does: wakes a sleeping sink, and makes one non-blocking attempt to write. For composites,
+    /// which ask every child before they hand the message to any.
+    ///
+    /// # Errors
+    ///
+    /// As `try_feed` would refuse the message.
+    fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
+        if self.room(len) { Ok(()) } else { Err(TryFeedError::Full) }
+    }
+
     /// Waits until a message of `len` bytes will be accepted. Wakes a sleeping sink.
     ///
     /// # Errors

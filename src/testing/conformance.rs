@@ -319,6 +319,7 @@ pub fn forwards_every_method<S: MessageSink>(
     let _ = (sink.set_policy(&Arc::new(LazyPolicy::new())), called("set_policy"));
     let _ = (sink.close_deadline(), called("close_deadline"));
     let _ = (sink.room(1), called("room"));
+    let _ = (sink.try_ready(1), called("try_ready"));
     let _ = (sink.try_feed("m"), called("try_feed"));
     let _ = (sink.append("m"), called("append"));
     let _ = (sink.poll_ready(&mut cx, 1), called("poll_ready"));

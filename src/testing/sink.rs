@@ -166,6 +166,11 @@ impl MessageSink for ScriptedSink {
         state.room > 0 && !state.closed && state.failure.is_none()
     }
 
+    fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
+        self.called("try_ready");
+        if self.room(len) { Ok(()) } else { Err(TryFeedError::Full) }
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>, _: usize) -> Poll<Result<(), SinkError>> {
         let mut state = self.called("poll_ready");
         if state.closed {
