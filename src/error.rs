@@ -130,6 +130,7 @@ struct Context {
     service: Option<Arc<str>>,
     endpoint: Option<Arc<str>>,
     attempt: u32,
+    help: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -138,7 +139,8 @@ impl SinkError {
     #[must_use]
     #[cold]
     pub fn new(kind: ErrorKind) -> Self {
-        Self(Box::new(Context { kind, service: None, endpoint: None, attempt: 0, source: None }))
+        let (service, endpoint) = (None, None);
+        Self(Box::new(Context { kind, service, endpoint, attempt: 0, help: None, source: None }))
     }
 
     /// Names the service that failed.
@@ -159,6 +161,13 @@ impl SinkError {
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
         self.0.attempt = attempt;
+        self
+    }
+
+    /// Adds what to do, where the kind alone does not say it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
         self
     }
 
@@ -212,6 +221,9 @@ impl fmt::Display for SinkError {
         if self.0.attempt > 0 {
             write!(f, " (after {} failed attempts)", self.0.attempt)?;
         }
+        if let Some(help) = &self.0.help {
+            write!(f, "; {help}")?;
+        }
         Ok(())
     }
 }
@@ -223,6 +235,7 @@ impl fmt::Debug for SinkError {
             .field("service", &self.0.service)
             .field("endpoint", &self.0.endpoint)
             .field("attempt", &self.0.attempt)
+            .field("help", &self.0.help)
             .field("source", &self.0.source)
             .finish()
     }

@@ -1,13 +1,25 @@
-//! torq-message-sink
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to look
+//!
+//! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
+//! - [`Lazy`], [`Buffered`], [`Fanout`], [`TcpSink`], [`UnixSink`]: what stacks are made of.
+//! - [`SinkFactory`], [`Registry`]: stacks by name.
+//! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, and how it stands on the wire.
+//! - [`Report`], [`Event`]: what became of the messages.
+//! - [`Link`], [`Connect`], [`Io`]: links of one's own.
+
 mod buffer;
 mod composite;
 mod encode;
 mod endpoint;
 mod error;
+mod factory;
 mod framing;
 mod layer;
 mod link;
 mod policy;
+mod registry;
 mod sink;
 
 pub use crate::buffer::Pending;
@@ -15,6 +27,7 @@ pub use crate::composite::{Fanout, LinkSet, VisitLink, VisitLinkMut};
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
+pub use crate::factory::{SinkFactory, SinkStack};
 pub use crate::framing::{Decoder, FrameError, Frames, Framing, LengthPrefixed};
 pub use crate::layer::{Buffered, Lazy};
 pub use crate::link::{
@@ -22,6 +35,10 @@ pub use crate::link::{
     TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,
 };
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
+pub use crate::registry::{
+    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Pattern, Registry, Role, Service,
+    Target, TcpOptions, UnixOptions, WhenFull,
+};
 pub use crate::sink::{
     ConnectionEnd, Count, End, EndCause, Event, LeafReport, MessageSink, Report, SinkState, future,
 };

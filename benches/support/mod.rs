@@ -14,7 +14,7 @@ pub(crate) use self::best::Best;
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
-pub(crate) use self::stacks::typed;
+pub(crate) use self::stacks::{factory, typed};
 pub(crate) use self::vec::ByVec;
 
 use std::task::{Context, Poll};

@@ -1,9 +1,414 @@
-//! The incremental decoder.
-use crate::framing::Framing;
-/// Stub.
-#[derive(Debug)]
-pub struct Decoder<F>(F);
-/// Stub.
-#[derive(Debug)]
-pub struct Frames<'a, F>(&'a F);
-impl<F: Framing> Decoder<F> {}
+//! The incremental decoder: chunks as they arrive in, borrowed frames out.
+
+use std::iter::FusedIterator;
+use std::{fmt, mem, thread};
+
+use crate::framing::{FrameError, Framing};
+
+/// Cuts a stream of bytes into the payloads of its frames, in whatever chunks it arrives.
+///
+/// Feed it each chunk that was read, in order, with [`decode`](Self::decode); at the end of the
+/// stream ask [`finish`](Self::finish) whether it ended between two frames. Where chunks begin and
+/// end makes no difference to the frames.
+///
+/// An error is final: where the next frame begins is not known any more, and it is not guessed.
+/// Every later `decode` yields the same error and nothing else. Close the connection.
+///
+/// # Cost
+///
+/// A frame that is whole within its chunk is lent from there: a dozen instructions, no copy. One
+/// that spans chunks is copied once, into a buffer that later such frames use again; nothing is
+/// allocated per frame. Memory is taken for bytes that arrived, never because a header announces
+/// them: at most twice what there is of an unfinished frame. Two such buffers are kept until the
+/// decoder is dropped, each at most as large as the largest frame that has spanned chunks (twice
+/// that where only a frame's end tells its length) and a few bytes more.
+///
+/// # Examples
+///
+/// ```
+/// use torq_message_sink::{Decoder, FrameError, LengthPrefixed};
+///
+/// let mut decoder = Decoder::new(LengthPrefixed::new());
+/// // Two frames, read in two pieces.
+/// let first: Vec<_> = decoder.decode(b"\0\0\0\x02hi\0\0\0\x05wo").collect();
+/// assert_eq!(first, [Ok(b"hi".as_slice())]);
+/// assert_eq!(decoder.finish(), Err(FrameError::Truncated { have: 6, need: Some(9) }));
+///
+/// for payload in decoder.decode(b"rld") {
+///     assert_eq!(payload?, b"world");
+/// }
+/// decoder.finish()?;
+/// # Ok::<(), FrameError>(())
+/// ```
+#[derive(Default)]
+pub struct Decoder<F> {
+    unfinished: Unfinished<F>,
+    /// The frame that the current chunk completed, whole; empty when there is none. Apart from
+    /// `unfinished`, since it is lent out while the end of the chunk is kept there.
+    joined: Vec<u8>,
+}
+
+impl<F> Decoder<F> {
+    /// A decoder at the beginning of a stream. Takes no memory yet.
+    #[must_use]
+    pub const fn new(framing: F) -> Self {
+        let unfinished = Unfinished {
+            framing,
+            partial: Vec::new(),
+            need: None,
+            failed: None,
+            stage: Stage::Ended,
+        };
+        Self { unfinished, joined: Vec::new() }
+    }
+
+    /// Bytes of the unfinished frame that are held, header included; 0 between two frames and
+    /// after an error.
+    #[must_use]
+    pub const fn buffered(&self) -> usize {
+        self.unfinished.partial.len()
+    }
+
+    /// Says whether the stream may end here: after a whole frame, or before the first.
+    ///
+    /// # Errors
+    ///
+    /// - [`FrameError::Truncated`] inside a frame, its header included.
+    /// - The error that `decode` ended with, if it did.
+    pub const fn finish(&self) -> Result<(), FrameError> {
+        let Unfinished { partial, need, failed, stage, .. } = &self.unfinished;
+        match failed {
+            Some(error) => Err(*error),
+            None if !matches!(stage, Stage::Ended) => Err(LEAKED),
+            None if partial.is_empty() => Ok(()),
+            None => Err(FrameError::Truncated { have: partial.len(), need: *need }),
+        }
+    }
+}
+
+impl<F: Framing> Decoder<F> {
+    /// Takes the next chunk of the stream and iterates over the payloads of the frames that end in
+    /// it. What is left at its end is kept for the next call.
+    ///
+    /// The payloads may be collected: they live as long as the chunk and the borrow of the decoder.
+    /// Dropping [`Frames`] before its end *skips* the frames not taken, and the stream stays in
+    /// step: the next call goes on behind this chunk.
+    ///
+    /// # Errors
+    ///
+    /// The iterator yields an error as its last item, after all frames before it:
+    ///
+    /// - [`FrameError::TooLarge`] or [`FrameError::Invalid`], as [`Framing::frame_len`] answers.
+    /// - [`FrameError::Invalid`] when the framing breaks its own rules: a frame of no bytes, or an
+    ///   unfinished one larger than [`Framing::max_frame_size`]; also when the last `Frames` was
+    ///   leaked ([`mem::forget`]) or dropped by a panic, since the end of that chunk was not kept.
+    #[inline]
+    pub fn decode<'a>(&'a mut self, chunk: &'a [u8]) -> Frames<'a, F> {
+        let Self { unfinished, joined } = self;
+        joined.clear();
+        let chunk = unfinished.resume(chunk, joined);
+        let bytes = if joined.is_empty() { chunk } else { EMPTY };
+        Frames { bytes, joined, chunk, unfinished }
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for Decoder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("framing", &self.unfinished.framing)
+            .field("buffered", &self.buffered())
+            .field("need", &self.unfinished.need)
+            .field("failed", &self.unfinished.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The payloads of the frames that end in one chunk: what [`Decoder::decode`] answers.
+///
+/// Dropped before its end, it skips the frames not taken and keeps the stream in step.
+#[must_use = "the frames of this chunk are skipped unless they are iterated"]
+pub struct Frames<'a, F: Framing> {
+    /// What is left to read of `chunk`; nothing before the joined frame is taken.
+    bytes: &'a [u8],
+    /// The frame that the chunk's beginning completed, if any.
+    joined: &'a [u8],
+    /// The chunk, without what went to `joined`.
+    chunk: &'a [u8],
+    unfinished: &'a mut Unfinished<F>,
+}
+
+// Only `bytes` changes, and nothing here passes `self` on by reference: so a loop over `Frames`
+// keeps it in registers. What changes once per chunk stands behind `unfinished`.
+impl<'a, F: Framing> Iterator for Frames<'a, F> {
+    type Item = Result<&'a [u8], FrameError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((frame, rest)) = split_frame(&self.unfinished.framing, self.bytes) {
+            self.bytes = rest;
+            return Some(Ok(self.unfinished.framing.payload(frame)));
+        }
+        match self.unfinished.turn(self.bytes) {
+            Turn::Joined => {
+                self.bytes = self.chunk;
+                Some(Ok(self.unfinished.framing.payload(self.joined)))
+            }
+            Turn::Failed(error) => {
+                self.bytes = EMPTY;
+                Some(Err(error))
+            }
+            Turn::Ended => {
+                self.bytes = EMPTY;
+                None
+            }
+        }
+    }
+}
+
+impl<F: Framing> FusedIterator for Frames<'_, F> {}
+
+impl<F: Framing> Drop for Frames<'_, F> {
+    #[inline]
+    fn drop(&mut self) {
+        self.unfinished.skip(self.bytes, self.chunk);
+    }
+}
+
+impl<F: Framing> fmt::Debug for Frames<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames").field("unread", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a decoder knows of the stream between two chunks.
+#[derive(Default)]
+struct Unfinished<F> {
+    framing: F,
+    /// The beginning of a frame whose end has not arrived. Empty after an error.
+    partial: Vec<u8>,
+    /// What the framing said of `partial`: bytes of the whole frame, always more than there are.
+    need: Option<usize>,
+    failed: Option<FrameError>,
+    /// Where the `Frames` of the last chunk stands.
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// There is a joined frame to take, before the chunk is read.
+    Joined,
+    /// The chunk is being read.
+    Reading,
+    /// The end of the chunk, or the error, has been dealt with.
+    #[default]
+    Ended,
+}
+
+/// What follows where there is no whole frame.
+enum Turn {
+    /// The joined frame, then the chunk.
+    Joined,
+    Failed(FrameError),
+    Ended,
+}
+
+impl<F: Framing> Unfinished<F> {
+    /// Begins a chunk: completes the unfinished frame, if any, and moves it to `joined`, which is
+    /// empty. Returns the part of the chunk that comes after; nothing after an error.
+    #[inline]
+    fn resume<'a>(&mut self, chunk: &'a [u8], joined: &mut Vec<u8>) -> &'a [u8] {
+        if mem::replace(&mut self.stage, Stage::Reading) != Stage::Ended {
+            self.fail(LEAKED);
+        }
+        if self.failed.is_some() {
+            return EMPTY;
+        }
+        if self.partial.is_empty() {
+            return chunk;
+        }
+        self.join(chunk, joined).unwrap_or_else(|error| {
+            self.fail(error);
+            EMPTY
+        })
+    }
+
+    #[cold]
+    fn join<'a>(&mut self, chunk: &'a [u8], joined: &mut Vec<u8>) -> Result<&'a [u8], FrameError> {
+        let mut rest = chunk;
+        let mut step = FIRST_STEP;
+        while !rest.is_empty() {
+            let wanted = self.need.map_or(step, |need| need.saturating_sub(self.partial.len()));
+            let (taken, left) = rest.split_at_checked(wanted).unwrap_or((rest, EMPTY));
+            self.push(taken);
+            rest = left;
+            if self.need.is_none() {
+                self.need = self.measure(&self.partial)?;
+                step = step.saturating_mul(2);
+            }
+            let Some(need) = self.need else { continue };
+            if let Some(excess) = self.partial.len().checked_sub(need) {
+                // The steps may have gone too far, but never to before this chunk.
+                let begin = chunk.len().checked_sub(rest.len().saturating_add(excess));
+                rest = begin.and_then(|begin| chunk.get(begin..)).ok_or(UNSTEADY)?;
+                self.partial.truncate(need);
+                self.need = None;
+                mem::swap(&mut self.partial, joined);
+                self.stage = Stage::Joined;
+                break;
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Goes on where `bytes` begins with no whole frame.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, bytes: &[u8]) -> Turn {
+        match self.stage {
+            Stage::Joined => {
+                self.stage = Stage::Reading;
+                Turn::Joined
+            }
+            Stage::Reading => {
+                self.stage = Stage::Ended;
+                self.keep(bytes);
+                self.failed.map_or(Turn::Ended, Turn::Failed)
+            }
+            Stage::Ended => Turn::Ended,
+        }
+    }
+
+    /// Goes to the end of the chunk, past its frames. An error found there is the next chunk's.
+    #[inline]
+    fn skip(&mut self, bytes: &[u8], chunk: &[u8]) {
+        if self.stage != Stage::Ended {
+            self.skip_frames(bytes, chunk);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn skip_frames(&mut self, bytes: &[u8], chunk: &[u8]) {
+        // It may be the framing that panicked, and a second panic would abort the process.
+        if thread::panicking() {
+            return;
+        }
+        let mut bytes = if self.stage == Stage::Joined { chunk } else { bytes };
+        while let Some((_, rest)) = split_frame(&self.framing, bytes) {
+            bytes = rest;
+        }
+        self.stage = Stage::Ended;
+        self.keep(bytes);
+    }
+
+    /// Keeps `bytes`, with which the chunk ends inside a frame.
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self.measure(bytes) {
+            Ok(need) => {
+                self.need = need;
+                self.push(bytes);
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Bytes of the frame that begins with `bytes`, where it is one that may be waited for.
+    fn measure(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let max = self.framing.max_frame_size();
+        match self.framing.frame_len(bytes)? {
+            Some(0) => Err(FrameError::Invalid("a frame of no bytes")),
+            Some(len) if len > max => Err(OVERLONG),
+            None if bytes.len() >= max => Err(OVERLONG),
+            len => Ok(len),
+        }
+    }
+
+    /// Appends to `partial`, doubling its capacity as `Vec` does, but not beyond the frame's end.
+    fn push(&mut self, bytes: &[u8]) {
+        let len = self.partial.len();
+        if bytes.len() > self.partial.capacity() - len {
+            let most = self.need.unwrap_or_else(|| self.framing.max_frame_size());
+            self.partial.reserve_exact(len.min(most.saturating_sub(len)).max(bytes.len()));
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
+    #[cold]
+    fn fail(&mut self, error: FrameError) {
+        self.failed.get_or_insert(error);
+        self.partial = Vec::new();
+        self.need = None;
+    }
+}
+
+/// The first frame of `bytes`, if it is there whole, and what comes after it.
+#[inline]
+fn split_frame<'a, F: Framing>(framing: &F, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    if bytes.is_empty() {
+        return None;
+    }
+    match framing.frame_len(bytes) {
+        Ok(Some(len)) if len > 0 => bytes.split_at_checked(len),
+        _ => None,
+    }
+}
+
+const EMPTY: &[u8] = &[];
+
+/// Bytes tried first to complete a header: as many as most headers have at most. Each further try
+/// takes twice as many, so that a chunk is measured a few times and never byte by byte.
+const FIRST_STEP: usize = 16;
+
+const LEAKED: FrameError = FrameError::Invalid("the end of the chunk before was leaked");
+const OVERLONG: FrameError = FrameError::Invalid("a frame longer than its framing allows");
+const UNSTEADY: FrameError = FrameError::Invalid("the framing gave a frame two lengths");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::LengthPrefixed;
+
+    fn capacity(decoder: &Decoder<LengthPrefixed>) -> usize {
+        decoder.unfinished.partial.capacity() + decoder.joined.capacity()
+    }
+
+    #[test]
+    fn frames_within_their_chunk_take_no_memory() {
+        let mut decoder = Decoder::new(LengthPrefixed::new());
+        assert_eq!(decoder.decode(b"\0\0\0\x01a\0\0\0\0\0\0\0\x01b").count(), 3);
+        assert_eq!(capacity(&decoder), 0);
+    }
+
+    #[test]
+    fn capacity_stays_within_the_frame_where_its_header_tells_the_length() {
+        let mut decoder = Decoder::new(LengthPrefixed::new());
+        assert_eq!(decoder.decode(&1000_u32.to_be_bytes()).count(), 0);
+        for arrived in 5..1004_usize {
+            assert_eq!(decoder.decode(b"x").count(), 0);
+            assert!(capacity(&decoder) <= (2 * arrived).min(1004), "after {arrived} bytes");
+        }
+        assert_eq!(decoder.decode(b"x").count(), 1);
+        assert_eq!(capacity(&decoder), 1004);
+    }
+
+    #[test]
+    fn a_failed_decoder_holds_nothing() {
+        let mut decoder = Decoder::new(LengthPrefixed::with_max_frame(8));
+        assert_eq!(decoder.decode(b"\0\0\0").count(), 0);
+        assert_eq!(decoder.buffered(), 3);
+        assert_eq!(decoder.decode(b"\x09abc").count(), 1);
+        assert_eq!((decoder.buffered(), decoder.unfinished.partial.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn debug_text_tells_no_payload() {
+        let mut decoder = Decoder::new(LengthPrefixed::new());
+        assert_eq!(decoder.decode(b"\0\0\0\x09secret").count(), 0);
+        let text = format!("{decoder:?}") + &format!("{:?}", decoder.decode(b"s"));
+        assert!(text.contains("buffered: 10, need: Some(13)"), "{text}");
+        assert!(!text.contains("115") && !text.contains("secret"), "{text}");
+    }
+}

@@ -208,7 +208,10 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if !self.store.allocate(self.capacity) {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        self.link.wake()?;
+        if let Err(error) = self.link.wake() {
+            self.fall_asleep();
+            return Err(error);
+        }
         self.phase = Phase::Awake;
         self.store.open(1, self.capacity, self.framing.max_frame_size());
         Ok(())

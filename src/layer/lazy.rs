@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::encode::Encode;
-use crate::error::{SinkError, TryFeedError};
+use crate::error::SinkError;
+use crate::forward_sink;
 use crate::policy::{Backoff, LazyPolicy};
-use crate::sink::{End, Event, MessageSink, Report, SinkState};
+use crate::sink::{End, MessageSink, SinkState};
 
 /// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close deadline.
 ///
@@ -132,24 +132,9 @@ impl<S> Lazy<S> {
 }
 
 impl<S: MessageSink> MessageSink for Lazy<S> {
-    #[inline]
-    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        self.inner.try_feed(msg)
-    }
-
-    #[inline]
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        self.inner.append(msg)
-    }
-
-    #[inline]
-    fn room(&self, len: usize) -> bool {
-        self.inner.room(len)
-    }
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_ready(cx, len)
+    forward_sink! { inner:
+        try_feed append room poll_ready poll_close poll_disconnect poll_connect hurry end
+        state is_connected accepted_bytes report_into take_events
     }
 
     #[inline]
@@ -159,42 +144,6 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
             self.sleep_if_idle(timeout);
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_close(cx)
-    }
-
-    fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_disconnect(cx)
-    }
-
-    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.inner.poll_connect(cx)
-    }
-
-    fn hurry(&mut self) {
-        self.inner.hurry();
-    }
-
-    fn end(&mut self, end: End) {
-        self.inner.end(end);
-    }
-
-    fn state(&self) -> SinkState {
-        self.inner.state()
-    }
-
-    fn accepted_bytes(&self) -> u64 {
-        self.inner.accepted_bytes()
-    }
-
-    fn report_into(&self, report: &mut Report) {
-        self.inner.report_into(report);
-    }
-
-    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.inner.take_events(each);
     }
 
     /// Ignored: this layer has a policy of its own, and the nearest one wins.

@@ -225,10 +225,7 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             // which waits out its back-off before it tries.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
                 *this.error = Some(error);
-                match poll_end(*this.sink, *this.end, cx) {
-                    Poll::Pending => false,
-                    Poll::Ready(_) => true,
-                }
+                poll_end(*this.sink, *this.end, cx).is_ready()
             }
             Poll::Ready(Err(error)) => {
                 this.sink.end(*this.end);

@@ -1,5 +1,6 @@
 //! What a sink is: accepting messages, pushing them out, and the states in between.
 
+mod forward;
 pub mod future;
 mod report;
 mod state;

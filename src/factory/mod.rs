@@ -1,0 +1,176 @@
+//! Sinks by name: reads the registry and builds stacks, asleep.
+
+mod route;
+mod stack;
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+pub use self::stack::SinkStack;
+use crate::composite::Fanout;
+use crate::endpoint::Endpoint;
+use crate::error::{ErrorKind, SinkError};
+use crate::factory::route::{Leaf, Route};
+use crate::framing::LengthPrefixed;
+use crate::layer::{Buffered, Lazy};
+use crate::link::{TcpSink, UnixSink};
+use crate::registry::{ConfigError, Registry, Service, Target, TcpOptions};
+use crate::sink::{MessageSink, Report};
+
+/// Builds sinks by the names of services.toml.
+///
+/// A service asks for its destination by name and gets a [`SinkStack`], asleep: nothing is opened
+/// before the first message. Cloning shares the registry.
+///
+/// # Examples
+///
+/// ```
+/// use torq_message_sink::{MessageSink, SinkFactory, SinkState};
+///
+/// let factory = SinkFactory::from_str(
+///     r#"
+///     [services.strategy_a]
+///     type = "direct"
+///     endpoint = "tcp://127.0.0.1:9001"
+///     "#,
+/// )?;
+/// let sink = factory.create_sink("strategy_a")?;
+/// assert_eq!(sink.state(), SinkState::Asleep);
+///
+/// let error = factory.create_sink("strategy_b").unwrap_err();
+/// assert!(error.to_string().contains("did you mean `strategy_a`?"), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SinkFactory {
+    registry: Arc<Registry>,
+}
+
+impl SinkFactory {
+    /// A factory for the services of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong with the file, each at its line and column.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Registry::from_path(path).map(Self::new)
+    }
+
+    /// A factory for the services of a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_path`](Self::from_path).
+    #[expect(clippy::should_implement_trait, reason = "it does; this one needs no import")]
+    pub fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Registry::from_str(text).map(Self::new)
+    }
+
+    /// A factory for the services of `registry`.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Self { registry: Arc::new(registry) }
+    }
+
+    /// The services it knows.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A new sink to the service of that name, with connections of its own. It sleeps until it is
+    /// fed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownService`], with the nearest name that is known.
+    pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
+        let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
+        let route = match service.target() {
+            Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
+            // The only pattern there is by now. What is nested in it is of the same pattern, and a
+            // fan-out of fan-outs is a fan-out.
+            Target::Composite { .. } => {
+                let leaves = self.registry.leaves(service).into_iter().map(leaf);
+                Route::Fanout(Fanout::new(leaves.collect::<Result<_, _>>()?))
+            }
+        };
+        let buffer = service.buffer();
+        let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
+        let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
+        Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy().clone())))
+    }
+
+    /// Closes many sinks together, under one `deadline`. The outcomes stand in the order of the
+    /// sinks, each as [`close_within`](MessageSink::close_within) answers it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The sinks accept no more messages; closing them again goes on.
+    pub async fn close_all<'a>(
+        &self,
+        sinks: impl IntoIterator<Item = &'a mut SinkStack>,
+        deadline: Duration,
+    ) -> Vec<Result<Report, SinkError>> {
+        let mut closing: Vec<_> =
+            sinks.into_iter().map(|sink| (Box::pin(sink.close_within(deadline)), None)).collect();
+        poll_fn(|cx| {
+            let mut all = Poll::Ready(());
+            for (shutdown, outcome) in closing.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
+                match shutdown.as_mut().poll(cx) {
+                    Poll::Ready(done) => *outcome = Some(done),
+                    Poll::Pending => all = Poll::Pending,
+                }
+            }
+            all
+        })
+        .await;
+        closing.into_iter().filter_map(|(_, outcome)| outcome).collect()
+    }
+
+    #[cold]
+    fn unknown(&self, name: &str) -> SinkError {
+        let error = SinkError::new(ErrorKind::UnknownService).with_service(name);
+        match self.registry.nearest(name) {
+            Some(nearest) => error.with_help(format!("did you mean `{nearest}`?")),
+            None => error.with_help("it is not in the configuration".to_owned()),
+        }
+    }
+}
+
+impl std::str::FromStr for SinkFactory {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::from_str(text)
+    }
+}
+
+/// The link to the endpoint of a service, with the service's options and name.
+fn leaf(service: &Service) -> Result<Leaf, SinkError> {
+    let Target::Endpoint { endpoint, .. } = service.target() else {
+        unreachable!("the registry's leaves are endpoints")
+    };
+    match endpoint {
+        Endpoint::Tcp { host, port } => {
+            let TcpOptions { nodelay, keepalive, user_timeout, send_buffer } = *service.tcp();
+            let link = TcpSink::from_parts(host.clone(), *port)
+                .with_nodelay(nodelay)
+                .with_keepalive(keepalive)
+                .with_user_timeout(user_timeout)
+                .with_send_buffer(send_buffer);
+            Ok(Leaf::Tcp(link.with_service(service.name().clone())))
+        }
+        Endpoint::Unix { path } => {
+            let link =
+                UnixSink::from_path(path.clone()).with_send_buffer(service.unix().send_buffer);
+            Ok(Leaf::Unix(link.with_service(service.name().clone())))
+        }
+        Endpoint::Other(_) => Err(SinkError::new(ErrorKind::InvalidEndpoint)
+            .with_service(service.name().clone())
+            .with_endpoint(endpoint)),
+    }
+}

@@ -1,0 +1,96 @@
+//! The routes that the factory knows, as links: matched once per flush, not once per message.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::buffer::Pending;
+use crate::composite::Fanout;
+use crate::error::SinkError;
+use crate::framing::Framing;
+use crate::link::{Link, TcpSink, UnixSink};
+use crate::policy::LazyPolicy;
+use crate::sink::{End, Event, Report, SinkState};
+
+/// One link to one endpoint.
+#[derive(Debug)]
+pub(crate) enum Leaf {
+    Tcp(TcpSink),
+    Unix(UnixSink),
+}
+
+/// Everything that stands below the buffer of a stack built by name.
+#[derive(Debug)]
+pub(crate) enum Route {
+    Leaf(Leaf),
+    Fanout(Fanout<Vec<Leaf>>),
+}
+
+/// Implements `Link` for an enum of links: each method matches, and calls the link's.
+macro_rules! link_of_links {
+    ($enum:ident: $($variant:ident)+) => {
+        impl Link for $enum {
+            fn wake(&mut self) -> Result<(), SinkError> {
+                match self { $(Self::$variant(link) => link.wake(),)+ }
+            }
+
+            #[inline]
+            fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
+                match self { $(Self::$variant(link) => link.try_write(pending),)+ }
+            }
+
+            #[inline]
+            fn poll_write<F: Framing>(
+                &mut self,
+                cx: &mut Context<'_>,
+                pending: Pending<'_, F>,
+            ) -> Poll<Result<(), SinkError>> {
+                match self { $(Self::$variant(link) => link.poll_write(cx, pending),)+ }
+            }
+
+            #[inline]
+            fn taken(&self) -> u64 {
+                match self { $(Self::$variant(link) => link.taken(),)+ }
+            }
+
+            fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+                match self { $(Self::$variant(link) => link.poll_connect(cx),)+ }
+            }
+
+            fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+                match self { $(Self::$variant(link) => link.poll_shutdown(cx),)+ }
+            }
+
+            fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
+                match self { $(Self::$variant(link) => link.end(end, pending),)+ }
+            }
+
+            fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>) {
+                match self { $(Self::$variant(link) => link.hurry(pending),)+ }
+            }
+
+            fn state(&self) -> SinkState {
+                match self { $(Self::$variant(link) => link.state(),)+ }
+            }
+
+            #[inline]
+            fn write_size(&self) -> usize {
+                match self { $(Self::$variant(link) => link.write_size(),)+ }
+            }
+
+            fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
+                match self { $(Self::$variant(link) => link.set_policy(policy),)+ }
+            }
+
+            fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
+                match self { $(Self::$variant(link) => link.report_into(pending, report),)+ }
+            }
+
+            fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+                match self { $(Self::$variant(link) => link.take_events(each),)+ }
+            }
+        }
+    };
+}
+
+link_of_links!(Leaf: Tcp Unix);
+link_of_links!(Route: Leaf Fanout);

@@ -1,0 +1,162 @@
+//! The errors of a services.toml, each with its place.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::kind::DiagnosticKind;
+use super::source;
+use crate::error::{ErrorKind, SinkError};
+
+/// Everything that is wrong with a configuration, in the order of the file.
+///
+/// Its text shows every error with place, source line and, where there is one, what was probably
+/// meant:
+///
+/// ```text
+/// services.toml:6:1: error: unknown key `bufer`
+///  6 | bufer = { capacity = "64KiB" }
+///    | ^^^^^
+///    = help: did you mean `buffer`?
+/// ```
+pub struct ConfigError {
+    pub(super) file: Arc<str>,
+    pub(super) text: Arc<str>,
+    pub(super) errors: Vec<Diagnostic>,
+    pub(super) omitted: usize,
+}
+
+impl ConfigError {
+    /// The file's path as it was given, or `<string>`.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The errors by position: at least one, and all of the file up to 1000.
+    #[must_use]
+    pub fn errors(&self) -> &[Diagnostic] {
+        &self.errors
+    }
+
+    /// How many errors there were beyond those of [`errors`](Self::errors).
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+}
+
+/// One error of a configuration and its place.
+///
+/// An error of the file as a whole (missing, too large) stands at line 1, column 1 with an empty
+/// span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub(super) kind: DiagnosticKind,
+    pub(super) span: Range<usize>,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) help: Option<String>,
+}
+
+impl Diagnostic {
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> &DiagnosticKind {
+        &self.kind
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in characters, from 1; one past the line's last character where something is
+    /// missing at its end.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The bytes of the text that are wrong, counted after a byte order mark; empty where something
+    /// is missing.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// What is wrong, in words: one line without control characters.
+    #[must_use]
+    pub fn message(&self) -> String {
+        source::printable(&self.kind.to_string(), MESSAGE_CHARS)
+    }
+
+    /// What to do: the nearest valid spelling, or where to put it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    fn is_about_the_file(&self) -> bool {
+        matches!(self.kind, DiagnosticKind::Unreadable { .. } | DiagnosticKind::TooLarge { .. })
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_about_the_file() {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        write!(f, "error: {}", self.message())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            let separator = if error.is_about_the_file() { ": " } else { ":" };
+            write!(f, "{}{separator}{error}", self.file)?;
+            let gutter = error.line.to_string().len();
+            if !error.is_about_the_file() {
+                let (excerpt, underline) = source::excerpt(&self.text, error.span());
+                write!(f, "\n {} | {excerpt}", error.line)?;
+                write!(f, "\n {:gutter$} | {underline}", "")?;
+            }
+            if let Some(help) = &error.help {
+                write!(f, "\n {:gutter$} = help: {help}", "")?;
+            }
+        }
+        if self.omitted > 0 {
+            write!(f, "\n{}: and {} more errors", self.file, self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+/// Without the text, which may be long.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigError")
+            .field("file", &self.file)
+            .field("errors", &self.errors)
+            .field("omitted", &self.omitted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Error for ConfigError {}
+
+impl From<ConfigError> for SinkError {
+    #[cold]
+    fn from(error: ConfigError) -> Self {
+        Self::new(ErrorKind::Config).with_source(error)
+    }
+}
+
+/// Longest message: it quotes what was found, which may be a page.
+const MESSAGE_CHARS: usize = 400;

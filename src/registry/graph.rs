@@ -1,0 +1,185 @@
+//! What composites lead to: every target exists, nothing is reached twice, no cycle, no deep nest.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::kind::DiagnosticKind as Kind;
+use super::parse::Named;
+use super::report::Report;
+use super::service::Service;
+use super::spelling;
+
+/// A service as far as it could be read: a broken one is still a target that exists.
+pub(super) struct Draft {
+    pub(super) name: Arc<str>,
+    pub(super) span: Range<usize>,
+    pub(super) service: Option<Service>,
+    /// The names in `targets`, where there is such a list.
+    pub(super) targets: Option<Vec<Named>>,
+}
+
+/// Reports what is wrong between services.
+pub(super) fn check(drafts: &[Draft], report: &mut Report) {
+    let index = drafts.iter().enumerate().map(|(at, draft)| (&*draft.name, at)).collect();
+    let mut walk =
+        Walk { drafts, index, state: vec![State::New; drafts.len()], path: Vec::new(), report };
+    for at in 0..drafts.len() {
+        walk.check_names(at);
+    }
+    for at in 0..drafts.len() {
+        walk.visit(at);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    New,
+    /// On the path from the service that is being visited.
+    Open,
+    /// Composites below and including it; `None` where that has no answer, or was reported.
+    Done(Option<usize>),
+}
+
+struct Walk<'d, 'r> {
+    drafts: &'d [Draft],
+    index: HashMap<&'d str, usize>,
+    state: Vec<State>,
+    /// The services on the way down, each with the number of its targets that are done.
+    path: Vec<(usize, usize)>,
+    report: &'r mut Report,
+}
+
+impl Walk<'_, '_> {
+    fn targets(&self, at: usize) -> &[Named] {
+        self.drafts[at].targets.as_deref().unwrap_or_default()
+    }
+
+    fn check_names(&mut self, at: usize) {
+        let drafts = self.drafts;
+        let mut seen = HashSet::new();
+        for (target, span) in drafts[at].targets.iter().flatten() {
+            if !self.index.contains_key(&**target) {
+                let names = drafts.iter().map(|draft| &*draft.name);
+                let hint = self.report.wants_hints();
+                let near = if hint { spelling::nearest(target, names) } else { None };
+                let help = near.map(|near| format!("did you mean `{near}`?"));
+                let kind = Kind::UnknownTarget { target: target.clone() };
+                self.report.error_with_help(span.clone(), kind, help);
+            } else if !seen.insert(target) {
+                let kind = Kind::DuplicateTarget { target: target.clone() };
+                self.report.error(span.clone(), kind);
+            }
+        }
+    }
+
+    /// Depth first, with a path of our own instead of recursion: a file may chain thousands.
+    fn visit(&mut self, from: usize) {
+        if self.state[from] != State::New {
+            return;
+        }
+        self.path.push((from, 0));
+        self.state[from] = State::Open;
+        while let Some((at, next)) = self.path.last_mut() {
+            let at = *at;
+            let target = self.drafts[at].targets.as_deref().unwrap_or_default().get(*next);
+            *next += 1;
+            let Some((name, span)) = target else {
+                self.state[at] = State::Done(self.depth(at));
+                self.path.pop();
+                continue;
+            };
+            let Some(&child) = self.index.get(&**name) else { continue };
+            match self.state[child] {
+                State::New => {
+                    self.state[child] = State::Open;
+                    self.path.push((child, 0));
+                }
+                State::Open => self.report_cycle(child, span.clone()),
+                State::Done(_) => {}
+            }
+        }
+    }
+
+    fn report_cycle(&mut self, to: usize, span: Range<usize>) {
+        let start = self.path.iter().position(|(at, _)| *at == to).unwrap_or(0);
+        let cycle = self.path[start..].iter().take(MAX_PATH).map(|(at, _)| *at);
+        let path = cycle.chain([to]).map(|at| self.drafts[at].name.clone()).collect();
+        self.report.error(span, Kind::Cycle { path });
+    }
+
+    /// Composites from this one down, once all below it are done. Reports where it is one too many,
+    /// and checks what it reaches otherwise.
+    fn depth(&mut self, at: usize) -> Option<usize> {
+        if self.drafts[at].targets.is_none() {
+            return Some(0);
+        }
+        let mut deepest = 0;
+        let mut through = None;
+        for (name, span) in self.targets(at) {
+            let Some(&child) = self.index.get(&**name) else { continue };
+            let State::Done(depth) = self.state[child] else { return None };
+            let depth = depth?;
+            if depth > deepest {
+                (deepest, through) = (depth, Some(span.clone()));
+            }
+        }
+        let depth = deepest + 1;
+        if let Some(span) = through.filter(|_| depth > MAX_DEPTH) {
+            let help = "list the innermost targets here: nested fan-outs are flattened anyway";
+            let kind = Kind::TooDeep { depth, max: MAX_DEPTH };
+            self.report.error_with_help(span, kind, Some(help));
+            return None;
+        }
+        self.check_leaves(at).then_some(depth)
+    }
+
+    /// Below a composite of bounded depth: nothing twice, and not too many endpoints.
+    fn check_leaves(&mut self, at: usize) -> bool {
+        let drafts = self.drafts;
+        let mut direct = HashSet::new();
+        let mut seen = HashSet::new();
+        let mut leaves = 0;
+        for (target, span) in drafts[at].targets.iter().flatten() {
+            // A name that stands here twice is reported already.
+            if !direct.insert(target) {
+                continue;
+            }
+            let mut pending = vec![target];
+            while let Some(name) = pending.pop() {
+                let Some(&child) = self.index.get(&**name) else { continue };
+                if !seen.insert(child) {
+                    let help = if name == target {
+                        format!("`{name}` is also within another of these targets")
+                    } else {
+                        format!("`{target}` leads to `{name}`, and so does another target")
+                    };
+                    let kind = Kind::DuplicateTarget { target: name.clone() };
+                    self.report.error_with_help(span.clone(), kind, Some(help));
+                    return false;
+                }
+                match &drafts[child].targets {
+                    Some(targets) => pending.extend(targets.iter().map(|(name, _)| name)),
+                    None => leaves += 1,
+                }
+                // Each composite below has an endpoint of its own, so there are at most two of them
+                // for each; unless their targets are unknown, which is reported already.
+                if leaves > MAX_LEAVES || seen.len() > MAX_LEAVES * MAX_DEPTH {
+                    let kind = Kind::TooManyTargets { max: MAX_LEAVES };
+                    self.report.error(drafts[at].span.clone(), kind);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Composites from the top of a stack down to an endpoint, at most.
+const MAX_DEPTH: usize = 3;
+
+/// Endpoints of one stack, at most: the usual limit of open files, 1024, is near.
+const MAX_LEAVES: usize = 512;
+
+/// Names of a cycle that are shown, beside the one that closes it.
+const MAX_PATH: usize = 16;

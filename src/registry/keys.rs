@@ -1,0 +1,79 @@
+//! The tables of services.toml and the keys of each, for unknown and misplaced ones.
+
+use super::kind::DiagnosticKind;
+use super::spelling;
+
+/// A table of the format.
+pub(super) struct Table {
+    /// How its header is written.
+    path: &'static str,
+    keys: &'static [&'static str],
+}
+
+pub(super) static FILE: Table = Table { path: "the top of the file", keys: &["services"] };
+pub(super) static SERVICE: Table = Table {
+    path: "[services.NAME]",
+    keys: &["type", "endpoint", "preamble", "pattern", "targets", "buffer", "lazy", "tcp", "unix"],
+};
+pub(super) static BUFFER: Table =
+    Table { path: "[services.NAME.buffer]", keys: &["capacity", "when_full", "max_frame"] };
+pub(super) static LAZY: Table = Table {
+    path: "[services.NAME.lazy]",
+    keys: &[
+        "connect_timeout",
+        "backoff",
+        "max_attempts",
+        "idle_timeout",
+        "min_uptime",
+        "close_deadline",
+        "reconnect",
+        "counting",
+    ],
+};
+pub(super) static BACKOFF: Table =
+    Table { path: "[services.NAME.lazy.backoff]", keys: &["initial", "max", "multiplier"] };
+pub(super) static TCP: Table = Table {
+    path: "[services.NAME.tcp]",
+    keys: &["nodelay", "keepalive", "user_timeout", "send_buffer"],
+};
+pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
+
+static ALL: [&Table; 7] = [&FILE, &SERVICE, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+
+impl Table {
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// What is wrong with a key that this table does not have, and what was probably meant.
+    pub(super) fn refusal(&self, key: &str, hint: bool) -> (DiagnosticKind, Option<String>) {
+        if let Some((table, key)) = home_of(key) {
+            let help = format!("move it to `{}`", table.path);
+            return (DiagnosticKind::MisplacedKey { key, table: table.path }, Some(help));
+        }
+        let nearest = if hint { self.nearest(key) } else { None };
+        (DiagnosticKind::UnknownKey { key: key.into() }, nearest)
+    }
+
+    fn nearest(&self, key: &str) -> Option<String> {
+        if let Some(near) = spelling::nearest(key, self.keys.iter().copied()) {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        let elsewhere = ALL.iter().flat_map(|table| table.keys.iter().copied());
+        if let Some((table, near)) = spelling::nearest(key, elsewhere).and_then(home_of) {
+            return Some(format!("did you mean `{near}` in `{}`?", table.path));
+        }
+        if std::ptr::eq(self, &FILE) {
+            return Some(format!("a service is a table `[services.{key}]`"));
+        }
+        let known: Vec<_> = self.keys.iter().map(|key| format!("`{key}`")).collect();
+        Some(format!("known here: {}", known.join(", ")))
+    }
+}
+
+/// The first table that has the key.
+fn home_of(key: &str) -> Option<(&'static Table, &'static str)> {
+    ALL.iter().find_map(|table| {
+        table.keys.iter().find(|known| **known == key).map(|known| (*table, *known))
+    })
+}

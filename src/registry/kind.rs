@@ -1,0 +1,185 @@
+//! What can be wrong in services.toml.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoint::EndpointError;
+
+/// What is wrong, with the words and numbers that were found. Its text is the message of a
+/// [`Diagnostic`](crate::Diagnostic).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiagnosticKind {
+    /// The file is missing, a directory, or cannot be read.
+    #[error("cannot be read: {reason}")]
+    Unreadable {
+        /// For control flow.
+        kind: io::ErrorKind,
+        /// The system's words.
+        reason: String,
+    },
+    /// The file is larger than a services.toml may be.
+    #[error("is larger than {max} bytes, the limit for a configuration")]
+    TooLarge {
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The file is not UTF-8 from here on.
+    #[error("not UTF-8; a TOML file is UTF-8 text")]
+    NotUtf8,
+    /// Not TOML, or a key or table defined twice.
+    #[error("{message}")]
+    Syntax {
+        /// What the TOML parser says.
+        message: String,
+    },
+    /// A key that must be there is not.
+    #[error("missing `{key}`")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// A key that no table of the format has, or not this one.
+    #[error("unknown key `{key}`")]
+    UnknownKey {
+        /// As it was written.
+        key: String,
+    },
+    /// A key that belongs to another table.
+    #[error("`{key}` does not belong here")]
+    MisplacedKey {
+        /// The key.
+        key: &'static str,
+        /// The table that has it.
+        table: &'static str,
+    },
+    /// A value of the wrong type.
+    #[error("`{key}` must be {expected}, not {found}")]
+    WrongType {
+        /// Whose value it is.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A word that is none of those allowed.
+    #[error("unknown {key} `{value}`; known are {}", listed(.allowed))]
+    UnknownValue {
+        /// Whose value it is.
+        key: &'static str,
+        /// As it was written.
+        value: String,
+        /// The words that it may be.
+        allowed: Vec<&'static str>,
+    },
+    /// A word of the format that this version cannot act on yet.
+    #[error("{key} `{value}` is not supported by this version; supported is {}", listed(.supported))]
+    NotSupported {
+        /// Whose value it is.
+        key: &'static str,
+        /// The word.
+        value: &'static str,
+        /// The words that this version can act on.
+        supported: Vec<&'static str>,
+    },
+    /// A key that means nothing beside the others of its service.
+    #[error("`{key}` does not apply to {to}")]
+    NotApplicable {
+        /// The key.
+        key: &'static str,
+        /// What it was applied to.
+        to: &'static str,
+    },
+    /// Two keys of which a service has one.
+    #[error("`{key}` and `{other}` exclude each other")]
+    Conflict {
+        /// The one that is out of place.
+        key: &'static str,
+        /// The one that fits the service's type.
+        other: &'static str,
+    },
+    /// The longest back-off is shorter than the first.
+    #[error("backoff `max` ({max:?}) is below `initial` ({initial:?})")]
+    MaxBelowInitial {
+        /// `max`, written or by default.
+        max: Duration,
+        /// `initial`, written or by default.
+        initial: Duration,
+    },
+    /// A number, size or duration outside its limits.
+    #[error("`{key}` is {found}; it must be {allowed}")]
+    OutOfRange {
+        /// Whose value it is.
+        key: &'static str,
+        /// As it was written.
+        found: String,
+        /// The limits in words, both inclusive.
+        allowed: &'static str,
+    },
+    /// A text that is no duration.
+    #[error("`{value}` is not a duration")]
+    InvalidDuration {
+        /// Whose value it is.
+        key: &'static str,
+        /// As it was written.
+        value: String,
+    },
+    /// A text that is no size in bytes.
+    #[error("`{value}` is not a size")]
+    InvalidSize {
+        /// Whose value it is.
+        key: &'static str,
+        /// As it was written.
+        value: String,
+    },
+    /// An endpoint that is none.
+    #[error(transparent)]
+    Endpoint(EndpointError),
+    /// A service name that is empty, too long, or has control characters in it.
+    #[error("a service name {why}")]
+    InvalidName {
+        /// What the name should be, in words.
+        why: &'static str,
+    },
+    /// A composite over nothing.
+    #[error("`targets` is empty; a composite needs at least one")]
+    EmptyTargets,
+    /// A target that is no service of the file.
+    #[error("unknown service `{target}`")]
+    UnknownTarget {
+        /// As it was written.
+        target: Arc<str>,
+    },
+    /// A service that one composite reaches twice, so that it would get each message twice.
+    #[error("`{target}` is a target twice and would get each message twice")]
+    DuplicateTarget {
+        /// Its name.
+        target: Arc<str>,
+    },
+    /// A composite that leads back to itself.
+    #[error("`targets` form a cycle: {}", .path.join(" -> "))]
+    Cycle {
+        /// From the service back to itself; of a long cycle the first 16 names and the last.
+        path: Vec<Arc<str>>,
+    },
+    /// Composites over composites over composites, and so on.
+    #[error("composites are nested {depth} deep; at most {max} are allowed")]
+    TooDeep {
+        /// Composites from the top down to an endpoint.
+        depth: usize,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// A composite over more endpoints than one stack drives.
+    #[error("the composite reaches more than {max} endpoints")]
+    TooManyTargets {
+        /// How many are allowed.
+        max: usize,
+    },
+}
+
+fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}

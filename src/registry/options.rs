@@ -1,0 +1,153 @@
+//! The tables within a service: its buffer, its lazy policy, the options of its link.
+
+use std::time::Duration;
+
+use super::keys;
+use super::kind::DiagnosticKind;
+use super::number::Limits;
+use super::report::Report;
+use super::section::{Section, Word};
+use super::service::{BufferConfig, TcpOptions, UnixOptions, WhenFull};
+use crate::policy::{Backoff, LazyPolicy, Reconnect};
+
+/// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
+pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig {
+    let mut config = BufferConfig::default();
+    let Some(section) = service.table("buffer", &keys::BUFFER, report) else { return config };
+    if let Some(capacity) = section.bytes("capacity", &CAPACITY, report) {
+        config.capacity = capacity;
+    }
+    if let Some(when_full) = section.word("when_full", WHEN_FULL, report) {
+        config.when_full = when_full;
+    }
+    if let Some(max_frame) = section.bytes("max_frame", &MAX_FRAME, report) {
+        config.max_frame = max_frame;
+    }
+    config
+}
+
+/// `[services.NAME.lazy]`.
+pub(super) fn lazy(service: &Section<'_>, report: &mut Report) -> LazyPolicy {
+    let mut policy = LazyPolicy::new();
+    let Some(section) = service.table("lazy", &keys::LAZY, report) else { return policy };
+    if let Some(timeout) = section.duration("connect_timeout", &POSITIVE, report) {
+        policy = policy.with_connect_timeout(timeout);
+    }
+    if let Some(backoff) = section.table("backoff", &keys::BACKOFF, report) {
+        policy = policy.with_backoff(self::backoff(&backoff, report));
+    }
+    if let Some(attempts) = section.integer("max_attempts", &ATTEMPTS, report) {
+        policy = policy.with_max_attempts(attempts);
+    }
+    let idle = |section: &Section<'_>| section.duration("idle_timeout", &POSITIVE, report);
+    if let Some(timeout) = section.unless("idle_timeout", "off", idle) {
+        policy = policy.with_idle_timeout(timeout);
+    }
+    if let Some(uptime) = section.duration("min_uptime", &FROM_ZERO, report) {
+        policy = policy.with_min_uptime(uptime);
+    }
+    if let Some(deadline) = section.duration("close_deadline", &FROM_ZERO, report) {
+        policy = policy.with_close_deadline(deadline);
+    }
+    if let Some(reconnect) = section.word("reconnect", RECONNECT, report) {
+        policy = policy.with_reconnect(reconnect);
+    }
+    if let Some(counting) = section.boolean("counting", report) {
+        policy = policy.with_counting(counting);
+    }
+    policy
+}
+
+fn backoff(section: &Section<'_>, report: &mut Report) -> Backoff {
+    let before = report.count();
+    let mut backoff = Backoff::new();
+    if let Some(initial) = section.duration("initial", &POSITIVE, report) {
+        backoff = backoff.with_initial(initial);
+    }
+    if let Some(max) = section.duration("max", &POSITIVE, report) {
+        backoff = backoff.with_max(max);
+    }
+    let (initial, max) = (backoff.initial, backoff.max);
+    if report.count() == before && max < initial {
+        let written = section.value("max").or_else(|| section.value("initial"));
+        let span = written.map_or(0..0, |value| value.span());
+        let unwritten = ["max", "initial"].into_iter().find(|key| !section.has(key));
+        let help = unwritten.map(|key| format!("`{key}` is its default here; set it too"));
+        report.error_with_help(span, DiagnosticKind::MaxBelowInitial { max, initial }, help);
+    }
+    if let Some(multiplier) = section.float("multiplier", &MULTIPLIER, report) {
+        backoff = backoff.with_multiplier(multiplier);
+    }
+    backoff
+}
+
+/// `[services.NAME.tcp]`.
+pub(super) fn tcp(service: &Section<'_>, report: &mut Report) -> TcpOptions {
+    let mut options = TcpOptions::default();
+    let Some(section) = service.table("tcp", &keys::TCP, report) else { return options };
+    if let Some(nodelay) = section.boolean("nodelay", report) {
+        options.nodelay = nodelay;
+    }
+    let keepalive = |section: &Section<'_>| section.duration("keepalive", &KEEPALIVE, report);
+    if let Some(keepalive) = section.unless("keepalive", "off", keepalive) {
+        options.keepalive = keepalive;
+    }
+    let timeout = |section: &Section<'_>| section.duration("user_timeout", &USER_TIMEOUT, report);
+    if let Some(timeout) = section.unless("user_timeout", "off", timeout) {
+        options.user_timeout = timeout;
+    }
+    options.send_buffer = send_buffer(&section, report);
+    options
+}
+
+/// `[services.NAME.unix]`.
+pub(super) fn unix(service: &Section<'_>, report: &mut Report) -> UnixOptions {
+    let section = service.table("unix", &keys::UNIX, report);
+    UnixOptions { send_buffer: section.and_then(|section| send_buffer(&section, report)) }
+}
+
+fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<usize> {
+    let bytes = |section: &Section<'_>| section.bytes("send_buffer", &SEND_BUFFER, report);
+    section.unless("send_buffer", "auto", bytes).flatten()
+}
+
+const WHEN_FULL: &[Word<WhenFull>] = &[
+    ("wait", Some(WhenFull::Wait)),
+    ("drop_newest", None),
+    ("drop_oldest", None),
+    ("error", None),
+];
+
+const RECONNECT: &[Word<Reconnect>] =
+    &[("on_data", Some(Reconnect::OnData)), ("eager", Some(Reconnect::Eager))];
+
+/// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
+const CAPACITY: Limits<usize> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
+const MAX_FRAME: Limits<usize> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+/// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
+const SEND_BUFFER: Limits<usize> =
+    Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
+const GIB: usize = 1 << 30;
+
+const ATTEMPTS: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
+const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };
+
+/// A year is beyond every use, and small enough that adding it to any clock cannot overflow. The
+/// runtime's timers count milliseconds, so that less would round to nothing.
+const POSITIVE: Limits<Duration> =
+    Limits { min: Duration::from_millis(1), max: YEAR, words: "1ms to 8760h" };
+const FROM_ZERO: Limits<Duration> = Limits { min: Duration::ZERO, max: YEAR, words: "0s to 8760h" };
+const YEAR: Duration = Duration::from_secs(8760 * 3600);
+
+/// Whole seconds up to `MAX_TCP_KEEPIDLE` (Linux, include/net/tcp.h).
+const KEEPALIVE: Limits<Duration> = Limits {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(32767),
+    words: "1s to 32767s, or \"off\"",
+};
+/// Milliseconds in an `int` (tcp(7), `TCP_USER_TIMEOUT`).
+const USER_TIMEOUT: Limits<Duration> = Limits {
+    min: Duration::from_millis(1),
+    max: Duration::from_secs(596 * 3600),
+    words: "1ms to 596h, or \"off\"",
+};

@@ -1,0 +1,185 @@
+//! A service as it was checked: nothing in it can be out of range or contradict itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::framing::LengthPrefixed;
+use crate::policy::LazyPolicy;
+
+/// One `[services.NAME]` of services.toml: where it leads and how its stack behaves.
+///
+/// Where a composite takes an endpoint service as a target, it takes its place and its link's
+/// options; the buffer and the lazy policy are the composite's own, since its stack has one buffer
+/// above all links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    pub(super) name: Arc<str>,
+    pub(super) target: Target,
+    pub(super) buffer: BufferConfig,
+    pub(super) lazy: LazyPolicy,
+    pub(super) tcp: TcpOptions,
+    pub(super) unix: UnixOptions,
+}
+
+impl Service {
+    /// The name, as callers ask for it. 1 to 255 bytes, no control characters.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The buffer of its stack.
+    #[must_use]
+    pub fn buffer(&self) -> &BufferConfig {
+        &self.buffer
+    }
+
+    /// Timeouts, back-off and idle time of its stack.
+    #[must_use]
+    pub fn lazy(&self) -> &LazyPolicy {
+        &self.lazy
+    }
+
+    /// Options of its TCP link; the defaults where its endpoint is no `tcp://`.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpOptions {
+        &self.tcp
+    }
+
+    /// Options of its unix link; the defaults where its endpoint is no `unix://`.
+    #[must_use]
+    pub fn unix(&self) -> &UnixOptions {
+        &self.unix
+    }
+}
+
+/// Where a service leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// To one peer (`type = "direct"` or `"relay"`).
+    #[non_exhaustive]
+    Endpoint {
+        /// What stands there.
+        role: Role,
+        /// Where it stands.
+        endpoint: Endpoint,
+    },
+    /// To other services of the same registry (`type = "composite"`).
+    #[non_exhaustive]
+    Composite {
+        /// How messages are spread over them.
+        pattern: Pattern,
+        /// Their names in file order: at least one, each of them known, none twice, no cycle.
+        /// [`Registry::leaves`](crate::Registry::leaves) follows them down to endpoints.
+        targets: Arc<[Arc<str>]>,
+    },
+}
+
+/// What stands at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// The receiver itself, point to point.
+    Direct,
+    /// A relay on this host that forwards to the receivers of a domain.
+    Relay,
+}
+
+/// How a composite spreads messages over its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pattern {
+    /// Every message to all targets.
+    Fanout,
+    /// Each message to one target, in turn. Known to the format; no file with it is accepted by
+    /// this version.
+    RoundRobin,
+    /// All messages to the first target that works. Known to the format; no file with it is
+    /// accepted by this version.
+    Failover,
+}
+
+/// The buffer of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferConfig {
+    pub(super) capacity: usize,
+    pub(super) when_full: WhenFull,
+    pub(super) max_frame: usize,
+}
+
+impl BufferConfig {
+    /// Bytes of encoded frames that it holds, 64 to 1 GiB. Default: 64 KiB.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// What becomes of a message for which there is no room.
+    #[must_use]
+    pub const fn when_full(&self) -> WhenFull {
+        self.when_full
+    }
+
+    /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame
+    /// must fit the capacity too.
+    #[must_use]
+    pub const fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self {
+            capacity: 64 * 1024,
+            when_full: WhenFull::Wait,
+            max_frame: LengthPrefixed::DEFAULT_MAX_FRAME,
+        }
+    }
+}
+
+/// What becomes of a message for which the buffer has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// `feed` waits and `try_feed` refuses (the default).
+    #[default]
+    Wait,
+}
+
+/// Options of a TCP link (`[services.NAME.tcp]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpOptions {
+    /// `TCP_NODELAY`: small writes leave at once. Default: true.
+    pub nodelay: bool,
+    /// `SO_KEEPALIVE` after this long without data, 1 s to 32767 s; `None`, the default, is off.
+    pub keepalive: Option<Duration>,
+    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the connection is
+    /// given up, 1 ms to 596 h; `None`, the default, leaves it to the kernel.
+    pub user_timeout: Option<Duration>,
+    /// `SO_SNDBUF` in bytes, 4 KiB to 1 GiB; `None`, the default, leaves it to the kernel.
+    pub send_buffer: Option<usize>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self { nodelay: true, keepalive: None, user_timeout: None, send_buffer: None }
+    }
+}
+
+/// Options of a unix link (`[services.NAME.unix]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnixOptions {
+    /// `SO_SNDBUF` in bytes, 4 KiB to 1 GiB; `None`, the default, leaves it to the kernel.
+    pub send_buffer: Option<usize>,
+}

@@ -1,0 +1,130 @@
+//! Forwarding, method by method: layers name what they pass on, and write out what they change.
+
+/// Within `impl MessageSink` of a layer, defines the named methods as calls of the same method of the
+/// sink in a field: `forward_sink! { inner: try_feed append room ... }`.
+///
+/// Name every method of [`MessageSink`](crate::MessageSink) that has no body of its own there, except
+/// the ones that make futures: a forgotten one falls back to the default of a sink without a
+/// connection.
+///
+/// # Examples
+///
+/// A layer that lets no message in for which it would have to wait:
+///
+/// ```
+/// use std::task::{Context, Poll};
+/// use torq_message_sink::{ErrorKind, MessageSink, SinkError, forward_sink};
+///
+/// struct Impatient<S> {
+///     inner: S,
+/// }
+///
+/// impl<S: MessageSink> MessageSink for Impatient<S> {
+///     fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
+///         match self.inner.poll_ready(cx, len) {
+///             Poll::Pending => Poll::Ready(Err(ErrorKind::Full.into())),
+///             ready => ready,
+///         }
+///     }
+///
+///     forward_sink! { inner:
+///         try_feed append room poll_flush poll_close poll_disconnect poll_connect hurry end state
+///         is_connected accepted_bytes report_into take_events set_policy close_deadline
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! forward_sink {
+    ($inner:tt: $($method:ident)+) => { $($crate::forward_sink!(@$method $inner);)+ };
+    (@try_feed $inner:tt) => {
+        #[inline]
+        fn try_feed<M: $crate::Encode + ?Sized>(
+            &mut self,
+            msg: &M,
+        ) -> Result<(), $crate::TryFeedError> {
+            self.$inner.try_feed(msg)
+        }
+    };
+    (@append $inner:tt) => {
+        #[inline]
+        fn append<M: $crate::Encode + ?Sized>(&mut self, msg: &M) -> bool {
+            self.$inner.append(msg)
+        }
+    };
+    (@room $inner:tt) => {
+        #[inline]
+        fn room(&self, len: usize) -> bool {
+            self.$inner.room(len)
+        }
+    };
+    (@poll_ready $inner:tt) => {
+        #[inline]
+        fn poll_ready(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+            len: usize,
+        ) -> std::task::Poll<Result<(), $crate::SinkError>> {
+            self.$inner.poll_ready(cx, len)
+        }
+    };
+    (@poll_flush $inner:tt) => { $crate::forward_sink!(@@ poll_flush $inner); };
+    (@poll_close $inner:tt) => { $crate::forward_sink!(@@ poll_close $inner); };
+    (@poll_disconnect $inner:tt) => {
+        $crate::forward_sink!(@@ poll_disconnect $inner);
+    };
+    (@poll_connect $inner:tt) => { $crate::forward_sink!(@@ poll_connect $inner); };
+    (@@ $poll:ident $inner:tt) => {
+        #[inline]
+        fn $poll(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), $crate::SinkError>> {
+            self.$inner.$poll(cx)
+        }
+    };
+    (@hurry $inner:tt) => {
+        fn hurry(&mut self) {
+            self.$inner.hurry();
+        }
+    };
+    (@end $inner:tt) => {
+        fn end(&mut self, end: $crate::End) {
+            self.$inner.end(end);
+        }
+    };
+    (@state $inner:tt) => {
+        fn state(&self) -> $crate::SinkState {
+            self.$inner.state()
+        }
+    };
+    (@is_connected $inner:tt) => {
+        fn is_connected(&self) -> bool {
+            self.$inner.is_connected()
+        }
+    };
+    (@accepted_bytes $inner:tt) => {
+        fn accepted_bytes(&self) -> u64 {
+            self.$inner.accepted_bytes()
+        }
+    };
+    (@report_into $inner:tt) => {
+        fn report_into(&self, report: &mut $crate::Report) {
+            self.$inner.report_into(report);
+        }
+    };
+    (@take_events $inner:tt) => {
+        fn take_events<E: FnMut($crate::Event)>(&mut self, each: &mut E) {
+            self.$inner.take_events(each);
+        }
+    };
+    (@set_policy $inner:tt) => {
+        fn set_policy(&mut self, policy: &std::sync::Arc<$crate::LazyPolicy>) {
+            self.$inner.set_policy(policy);
+        }
+    };
+    (@close_deadline $inner:tt) => {
+        fn close_deadline(&self) -> std::time::Duration {
+            self.$inner.close_deadline()
+        }
+    };
+}

@@ -1,0 +1,5 @@
+//! The framing room through its public API.
+
+mod decoder;
+mod support;
+mod tokio_codec;

@@ -1,0 +1,159 @@
+//! Files that are right.
+
+use std::time::Duration;
+
+use torq_message_sink::{
+    Backoff, Endpoint, LazyPolicy, Pattern, Reconnect, Registry, Role, Service, Target, TcpOptions,
+    WhenFull,
+};
+
+use crate::SAMPLE;
+
+fn read(text: &str) -> Registry {
+    Registry::from_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn service<'r>(registry: &'r Registry, name: &str) -> &'r Service {
+    registry.get(name).unwrap_or_else(|| panic!("{name} is there"))
+}
+
+#[test]
+fn sample_says_what_it_says() {
+    let registry = read(SAMPLE);
+    let names: Vec<_> = registry.services().map(|service| &**service.name()).collect();
+    assert_eq!(names, ["market_data", "market_data_relay", "strategy_a"]);
+
+    let direct = service(&registry, "strategy_a");
+    let Target::Endpoint { role, endpoint, .. } = direct.target() else { panic!("an endpoint") };
+    assert_eq!(*role, Role::Direct);
+    assert_eq!(*endpoint, Endpoint::tcp("127.0.0.1:9001").expect("good"));
+
+    let relay = service(&registry, "market_data_relay");
+    let Target::Endpoint { role, endpoint, .. } = relay.target() else { panic!("an endpoint") };
+    assert_eq!(*role, Role::Relay);
+    assert_eq!(*endpoint, Endpoint::unix("/tmp/torq/market_data.sock").expect("good"));
+
+    let fanout = service(&registry, "market_data");
+    let Target::Composite { pattern, targets, .. } = fanout.target() else { panic!("targets") };
+    assert_eq!(*pattern, Pattern::Fanout);
+    assert_eq!(**targets, ["strategy_a".into(), "market_data_relay".into()]);
+    assert_eq!(fanout.buffer().capacity(), 256 * 1024);
+    let idle = LazyPolicy::new().with_idle_timeout(Some(Duration::from_secs(300)));
+    assert_eq!(*fanout.lazy(), idle);
+    let leaves: Vec<_> = registry.leaves(fanout).iter().map(|leaf| &**leaf.name()).collect();
+    assert_eq!(leaves, ["strategy_a", "market_data_relay"]);
+}
+
+#[test]
+fn sample_states_the_defaults() {
+    // What its comments call the default is what leaving the line out gives.
+    let lines =
+        SAMPLE.lines().filter(|line| !line.contains("# default: ") || line.contains("off;"));
+    let without: Vec<_> = lines.filter(|line| !line.contains("the defaults;")).collect();
+    let registry = read(SAMPLE);
+    let bare = read(&without.join("\n"));
+    for name in ["strategy_a", "market_data_relay"] {
+        assert_eq!(service(&registry, name), service(&bare, name));
+    }
+    assert_eq!(service(&registry, "market_data").lazy(), service(&bare, "market_data").lazy());
+    assert_eq!(service(&bare, "market_data").buffer().capacity(), 64 * 1024);
+}
+
+#[test]
+fn every_key_arrives() {
+    let registry = read(
+        r#"
+        [services.a]
+        type = "direct"
+        endpoint = "tcp://localhost:9001"
+        buffer = { capacity = 4096, when_full = "wait", max_frame = "64KB" }
+        tcp = { nodelay = false, keepalive = "30s", user_timeout = "20s", send_buffer = "64KiB" }
+        [services.a.lazy]
+        connect_timeout = "250ms"
+        backoff = { initial = "1ms", max = "1h", multiplier = 3 }
+        max_attempts = 7
+        idle_timeout = "off"
+        min_uptime = "0s"
+        close_deadline = "1500us"
+        reconnect = "eager"
+        [services.b]
+        type = "relay"
+        endpoint = "unix:///tmp/b.sock"
+        preamble = "none"
+        unix.send_buffer = 0x10_000
+        "#,
+    );
+    let a = service(&registry, "a");
+    assert_eq!((a.buffer().capacity(), a.buffer().max_frame()), (4096, 64_000));
+    assert_eq!(a.buffer().when_full(), WhenFull::Wait);
+    let mut tcp = TcpOptions::default();
+    tcp.nodelay = false;
+    tcp.keepalive = Some(Duration::from_secs(30));
+    tcp.user_timeout = Some(Duration::from_secs(20));
+    tcp.send_buffer = Some(65536);
+    assert_eq!(*a.tcp(), tcp);
+    let backoff = Backoff::new()
+        .with_initial(Duration::from_millis(1))
+        .with_max(Duration::from_secs(3600))
+        .with_multiplier(3.0);
+    let lazy = LazyPolicy::new()
+        .with_connect_timeout(Duration::from_millis(250))
+        .with_backoff(backoff)
+        .with_max_attempts(7)
+        .with_min_uptime(Duration::ZERO)
+        .with_close_deadline(Duration::from_micros(1500))
+        .with_reconnect(Reconnect::Eager);
+    assert_eq!(*a.lazy(), lazy);
+    assert_eq!(service(&registry, "b").unix().send_buffer, Some(65536));
+}
+
+#[test]
+fn limits_are_inclusive() {
+    for (capacity, max_frame) in [("64", "1"), ("\"1GiB\"", "\"1GiB\"")] {
+        let buffer = format!("{{ capacity = {capacity}, max_frame = {max_frame} }}");
+        read(&format!("[services.a]\ntype = 'direct'\nendpoint = 'tcp://a:1'\nbuffer = {buffer}"));
+    }
+    for keepalive in ["1s", "32767s"] {
+        read(&format!(
+            "[services.a]\ntype = 'direct'\nendpoint = 'tcp://a:1'\ntcp.keepalive = '{keepalive}'"
+        ));
+    }
+}
+
+#[test]
+fn three_levels_of_fanout_flatten_in_order() {
+    let mut text = String::new();
+    for name in ["w", "x", "y", "z"] {
+        text += &format!("[services.{name}]\ntype = 'direct'\nendpoint = 'tcp://{name}:1'\n");
+    }
+    for (name, targets) in [("top", "'w', 'mid', 'z'"), ("mid", "'low'"), ("low", "'y', 'x'")] {
+        let kind = "type = 'composite'\npattern = 'fanout'";
+        text += &format!("[services.{name}]\n{kind}\ntargets = [{targets}]\n");
+    }
+    let registry = read(&text);
+    let leaves: Vec<_> =
+        registry.leaves(service(&registry, "top")).iter().map(|leaf| &**leaf.name()).collect();
+    assert_eq!(leaves, ["w", "y", "x", "z"]);
+    assert_eq!(registry.leaves(service(&registry, "x")), [service(&registry, "x")]);
+}
+
+#[test]
+fn names_are_found_exactly_or_nearly() {
+    let registry = read(SAMPLE);
+    assert!(registry.get("Market_data").is_none());
+    assert_eq!(registry.nearest("market_dta"), Some("market_data"));
+    assert_eq!(registry.nearest("MARKET_DATA"), Some("market_data"));
+    assert_eq!(registry.nearest("orders"), None);
+    assert_eq!(SAMPLE.parse::<Registry>().expect("good"), registry);
+}
+
+#[test]
+fn registry_without_services_is_one() {
+    assert_eq!(read("[services]\n# none yet\n").services().len(), 0);
+}
+
+#[test]
+fn byte_order_mark_and_crlf_are_text() {
+    let text = format!("\u{feff}{}", SAMPLE.replace('\n', "\r\n"));
+    assert_eq!(read(&text), read(SAMPLE));
+}
