@@ -7,8 +7,9 @@
 
 mod support;
 
+use std::future::poll_fn;
 use std::hint::black_box;
-use std::task::Poll;
+use std::pin::pin;
 
 use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
@@ -128,12 +129,13 @@ where
         }
         sent += FLUSHED as u64;
         runtime.block_on(async {
-            let mut flush = std::pin::pin!(sink.flush());
-            std::future::poll_fn(|cx| match collected(|| flush.as_mut().poll(cx)) {
-                Poll::Ready(flushed) => Poll::Ready(flushed.expect("the receivers read")),
-                Poll::Pending => panic!("not taken in one write"),
-            })
-            .await;
+            let mut flush = pin!(sink.flush());
+            let flushed = poll_fn(|cx| {
+                let polled = collected(|| flush.as_mut().poll(cx));
+                assert!(polled.is_ready(), "not taken in one write");
+                polled
+            });
+            flushed.await.expect("the receivers read");
         });
         // The next write finds the sockets' buffers empty.
         peers.wait_for(2 * sent);

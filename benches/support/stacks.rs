@@ -45,6 +45,16 @@ pub(crate) async fn factory(peers: &Peers) -> Sink<SinkStack> {
     Sink(sink)
 }
 
+/// A stack over TCP alone.
+pub(crate) async fn by_tcp(peers: &Peers) -> Sink<Lazy<Buffered<TcpSink>>> {
+    connected(TcpSink::new(peers.tcp.to_string()).expect("an address")).await
+}
+
+/// A stack over a unix socket alone.
+pub(crate) async fn by_unix(peers: &Peers) -> Sink<Lazy<Buffered<UnixSink>>> {
+    connected(UnixSink::new(&peers.unix).expect("a short path")).await
+}
+
 /// A stack over any link, connected.
 pub(crate) async fn connected<L: Link>(link: L) -> Sink<Lazy<Buffered<L>>> {
     let mut sink = Lazy::new(Buffered::with_capacity(link, CAPACITY));
