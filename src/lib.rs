@@ -21,6 +21,8 @@ mod link;
 mod policy;
 mod registry;
 mod sink;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{Fanout, LinkSet, VisitLink, VisitLinkMut};

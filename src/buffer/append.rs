@@ -1,11 +1,11 @@
 //! The append path and its memory. All `unsafe` of this crate is in this file.
 //!
-//! One idea makes it fast: the *window*, kept as a cursor and what is left behind it. A message is
-//! appended when its frame fits what is left; every other question (asleep? closed? full? longer
-//! than allowed?) is asked only when it does not, because whoever has such a question closes the
-//! window: nothing is left then, and no frame fits.
+//! One idea makes it fast: the *window*, kept as a cursor and its end. A message is appended when its
+//! frame ends before the window does; every other question (asleep? closed? full? longer than
+//! allowed?) is asked only when it does not, because whoever has such a question closes the window:
+//! it ends at the cursor then, and no frame fits.
 
-#![allow(unsafe_code, reason = "the append path: 12 instructions less per message, see BENCHMARKS")]
+#![allow(unsafe_code, reason = "the append path, measured in docs/BENCHMARKS.md")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
@@ -22,10 +22,12 @@ use crate::framing::FrameError;
 ///
 /// Invariants, upheld by every method:
 /// 1. `base` is an allocation of `allocated` bytes (0: none, dangling), all of them initialised.
-/// 2. `base + head <= cursor <= cursor + left <= base + stage <= base + allocated`.
+/// 2. `base + head <= cursor <= end <= base + stage <= base + allocated`, all of them pointers into
+///    the allocation or to its end.
+/// 3. Where addresses are [`ROOMY`], none in it is above [`MAX_ADDRESS`].
 pub(crate) struct Store {
     cursor: NonNull<u8>,
-    left: usize,
+    end: NonNull<u8>,
     base: NonNull<u8>,
     allocated: usize,
     head: usize,
@@ -45,7 +47,7 @@ impl Store {
     pub(crate) const fn new() -> Self {
         Self {
             cursor: NonNull::dangling(),
-            left: 0,
+            end: NonNull::dangling(),
             base: NonNull::dangling(),
             allocated: 0,
             head: 0,
@@ -63,24 +65,31 @@ impl Store {
         len: Option<usize>,
         write: impl FnOnce(&mut [u8]) -> Result<(), FrameError>,
     ) -> Result<(), Refused> {
-        let Some(len) = len.filter(|len| *len <= self.left) else { return Err(Refused::NoRoom) };
-        // SAFETY: `len <= left`, so the bytes lie in one allocation and are initialised
-        // (invariants 1 and 2); `&mut self` makes the slice the only way to them, and it ends
-        // before anything else is done.
+        // A slice's length, and any that is known, passes this check at compile time.
+        let Some(len) = len.filter(|len| *len <= MAX_LEN) else { return Err(Refused::NoRoom) };
+        let next = self.cursor.as_ptr().wrapping_add(len);
+        // One value to compare here and to keep as the next cursor. It does not wrap: the cursor is
+        // at most `MAX_ADDRESS` (invariant 3). Narrower addresses leave no such gap above them.
+        let fits = if ROOMY { next <= self.end.as_ptr() } else { len <= self.left() };
+        if !fits {
+            return Err(Refused::NoRoom);
+        }
+        // SAFETY: the frame lies between the cursor and the end, so its bytes are in one allocation
+        // and initialised (invariants 1 and 2); `&mut self` makes the slice the only way to them,
+        // and it ends before anything else is done.
         let frame = unsafe { std::slice::from_raw_parts_mut(self.cursor.as_ptr(), len) };
         if write(frame).is_err() {
             return Err(Refused::Invalid);
         }
-        // SAFETY: as above, `cursor + len` is within the allocation or at its end.
-        self.cursor = unsafe { self.cursor.add(len) };
-        self.left -= len;
+        // SAFETY: `next` lies behind the cursor, which is not null, and is at most the end.
+        self.cursor = unsafe { NonNull::new_unchecked(next) };
         Ok(())
     }
 
     /// Whether a frame of `len` bytes fits the window as it stands.
     #[inline]
     pub(crate) fn has(&self, len: usize) -> bool {
-        len <= self.left
+        len <= self.left()
     }
 
     /// Bytes appended and not yet released.
@@ -113,7 +122,13 @@ impl Store {
         // SAFETY: the layout has a size above zero (`layout` answers no other). The bytes are
         // zeroed, hence initialised.
         let Some(base) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { return false };
-        *self = Self { cursor: base, left: 0, base, allocated: capacity, head: 0, stage: 0 };
+        *self = Self { cursor: base, end: base, base, allocated: capacity, head: 0, stage: 0 };
+        // No system gives out such addresses; one that did would break invariant 3.
+        let last = (base.as_ptr() as usize).saturating_add(capacity);
+        if ROOMY && last > MAX_ADDRESS {
+            self.free();
+            return false;
+        }
         true
     }
 
@@ -126,8 +141,9 @@ impl Store {
             unsafe { dealloc(self.base.as_ptr(), layout) };
         }
         // Not `*self = ..`: that would drop, and free once more.
-        (self.cursor, self.base) = (NonNull::dangling(), NonNull::dangling());
-        (self.left, self.allocated, self.head, self.stage) = (0, 0, 0, 0);
+        let nowhere = NonNull::dangling();
+        (self.cursor, self.end, self.base) = (nowhere, nowhere, nowhere);
+        (self.allocated, self.head, self.stage) = (0, 0, 0);
     }
 
     /// Releases `len` bytes from the front, at most what is pending.
@@ -135,16 +151,25 @@ impl Store {
     pub(crate) fn release(&mut self, len: usize) {
         self.head += len.min(self.len());
         if self.is_empty() {
-            // From the start again. The window keeps its size until somebody opens it.
-            self.cursor = self.base;
-            (self.head, self.left, self.stage) = (0, 0, 0);
+            // From the start again, with a closed window until somebody opens it.
+            (self.cursor, self.end) = (self.base, self.base);
+            (self.head, self.stage) = (0, 0);
         }
+    }
+
+    /// Releases everything, and opens the window to `room` bytes from the start.
+    #[inline]
+    pub(crate) fn restart(&mut self, room: usize, max_frame: usize) {
+        self.cursor = self.base;
+        self.head = 0;
+        self.stage = room.min(self.allocated);
+        self.set_left(self.stage.min(max_frame));
     }
 
     /// Closes the window: nothing fits until it is opened.
     #[inline]
     pub(crate) fn close(&mut self) {
-        self.left = 0;
+        self.end = self.cursor;
         self.stage = self.tail();
     }
 
@@ -163,7 +188,21 @@ impl Store {
 
     /// Extends the window within what `open` allowed, after frames have used it up.
     pub(crate) fn refill(&mut self, max_frame: usize) {
-        self.left = (self.stage - self.tail()).min(max_frame);
+        self.set_left((self.stage - self.tail()).min(max_frame));
+    }
+
+    /// Bytes of the window.
+    #[inline]
+    fn left(&self) -> usize {
+        self.end.as_ptr() as usize - self.cursor.as_ptr() as usize
+    }
+
+    /// Opens the window to `left` bytes, which must end within the allocation.
+    #[inline]
+    fn set_left(&mut self, left: usize) {
+        debug_assert!(left <= self.allocated - self.tail());
+        // SAFETY: all callers take `left` from `stage - tail`, and `stage <= allocated`.
+        self.end = unsafe { self.cursor.add(left) };
     }
 
     /// Index behind the last pending byte.
@@ -183,6 +222,7 @@ impl Store {
             self.base.as_ptr().copy_from(self.base.as_ptr().add(self.head), len);
             self.cursor = self.base.add(len);
         }
+        self.end = self.cursor;
         self.head = 0;
     }
 }
@@ -197,7 +237,7 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("pending", &self.len())
-            .field("left", &self.left)
+            .field("left", &self.left())
             .field("allocated", &self.allocated)
             .finish_non_exhaustive()
     }
@@ -208,6 +248,15 @@ impl fmt::Debug for Store {
 unsafe impl Send for Store {}
 // SAFETY: as above; `&Store` gives out shared slices only.
 unsafe impl Sync for Store {}
+
+/// Whether addresses have so many bits that sums with a length cannot wrap.
+const ROOMY: bool = usize::BITS >= 64;
+
+/// Above the addresses that any system gives to a process, which on 64 bits end at 2^57 at most.
+const MAX_ADDRESS: usize = usize::MAX / 4;
+
+/// Above the length of any slice with any framing's header; with [`MAX_ADDRESS`] it does not wrap.
+const MAX_LEN: usize = usize::MAX / 2 + 1024;
 
 /// The layout of `capacity` bytes; none for zero or for more than an allocation can have.
 fn layout(capacity: usize) -> Option<Layout> {

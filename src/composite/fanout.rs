@@ -45,12 +45,14 @@ use crate::sink::{End, Event, Report, SinkState};
 #[derive(Debug)]
 pub struct Fanout<T> {
     children: T,
+    /// What the slowest child had taken after the last write.
+    taken: u64,
 }
 
 impl<T> Fanout<T> {
     /// A fan-out to `children`: a tuple, an array or a vector of links.
     pub const fn new(children: T) -> Self {
-        Self { children }
+        Self { children, taken: 0 }
     }
 
     /// The children.
@@ -68,8 +70,9 @@ impl<T: LinkSet> Link for Fanout<T> {
 
     #[inline]
     fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
-        let mut write = TryWrite { pending, result: Ok(()) };
+        let mut write = TryWrite { pending, slowest: u64::MAX, result: Ok(()) };
         self.children.visit_mut(&mut write);
+        self.taken = write.slowest;
         write.result
     }
 
@@ -79,17 +82,16 @@ impl<T: LinkSet> Link for Fanout<T> {
         cx: &mut Context<'_>,
         pending: Pending<'_, F>,
     ) -> Poll<Result<(), SinkError>> {
-        let mut write = PollWrite { cx, pending, all: Poll::Ready(Ok(())) };
+        let mut write = PollWrite { cx, pending, slowest: u64::MAX, all: Poll::Ready(Ok(())) };
         self.children.visit_mut(&mut write);
+        self.taken = write.slowest;
         write.all
     }
 
     /// What the slowest child has taken.
     #[inline]
     fn taken(&self) -> u64 {
-        let mut slowest = Slowest(u64::MAX);
-        self.children.visit(&mut slowest);
-        slowest.0
+        self.taken
     }
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -106,6 +108,10 @@ impl<T: LinkSet> Link for Fanout<T> {
 
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
         self.children.visit_mut(&mut EndEach { end, pending });
+        if end == End::Close {
+            // What was left was given up.
+            self.taken = pending.end();
+        }
     }
 
     fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>) {
@@ -155,6 +161,7 @@ impl VisitLinkMut for Wake {
 
 struct TryWrite<'a, F> {
     pending: Pending<'a, F>,
+    slowest: u64,
     result: Result<(), SinkError>,
 }
 
@@ -162,6 +169,7 @@ impl<F: Framing> VisitLinkMut for TryWrite<'_, F> {
     #[inline]
     fn visit<L: Link>(&mut self, link: &mut L) {
         let written = link.try_write(self.pending);
+        self.slowest = self.slowest.min(link.taken());
         if self.result.is_ok() {
             self.result = written;
         }
@@ -171,13 +179,18 @@ impl<F: Framing> VisitLinkMut for TryWrite<'_, F> {
 struct PollWrite<'a, 'cx, 'w, F> {
     cx: &'cx mut Context<'w>,
     pending: Pending<'a, F>,
+    slowest: u64,
     all: Poll<Result<(), SinkError>>,
 }
 
 impl<F: Framing> VisitLinkMut for PollWrite<'_, '_, '_, F> {
     #[inline]
     fn visit<L: Link>(&mut self, link: &mut L) {
-        gather(&mut self.all, link.poll_write(self.cx, self.pending));
+        match link.poll_write(self.cx, self.pending) {
+            Poll::Ready(Ok(())) => {}
+            other => gather(&mut self.all, other),
+        }
+        self.slowest = self.slowest.min(link.taken());
     }
 }
 
@@ -193,7 +206,7 @@ impl VisitLinkMut for PollConnect<'_, '_> {
 }
 
 /// The first error wins, then whoever is pending.
-#[inline]
+#[cold]
 fn gather(all: &mut Poll<Result<(), SinkError>>, one: Poll<Result<(), SinkError>>) {
     match (&all, &one) {
         (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Ok(()))) | (Poll::Pending, Poll::Pending) => {}
@@ -246,15 +259,6 @@ struct TakeEvents<'a, E>(&'a mut E);
 impl<E: FnMut(Event)> VisitLinkMut for TakeEvents<'_, E> {
     fn visit<L: Link>(&mut self, link: &mut L) {
         link.take_events(self.0);
-    }
-}
-
-struct Slowest(u64);
-
-impl VisitLink for Slowest {
-    #[inline]
-    fn visit<L: Link>(&mut self, link: &L) {
-        self.0 = self.0.min(link.taken());
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     link: L,
     /// Bytes that may be pending.
     capacity: usize,
+    /// Bytes of one write, as the link likes them; asked for when waking.
+    write_size: usize,
     /// Position of the first pending byte in the stream of everything accepted.
     start: u64,
     phase: Phase,
@@ -91,6 +93,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             framing,
             link,
             capacity: capacity_bytes,
+            write_size: 0,
             start: 0,
             phase: Phase::Asleep,
             close_deadline: LazyPolicy::new().close_deadline,
@@ -110,6 +113,21 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Bytes of frames that it holds.
     pub fn buffered_bytes(&self) -> usize {
         self.store.len()
+    }
+
+    /// Feeds a message that does not fit the window, if room can be made for it.
+    #[cold]
+    #[inline(never)]
+    fn feed_refused<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+        let len = msg.encoded_len();
+        let frame = self.framing.frame_size(len);
+        loop {
+            match self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)) {
+                Ok(()) => return Ok(()),
+                Err(Refused::NoRoom) => self.make_room(len)?,
+                Err(Refused::Invalid) => return Err(TryFeedError::Invalid),
+            }
+        }
     }
 
     /// Makes room for a message of `len` bytes, or says why not. Everything that is not a plain
@@ -159,17 +177,32 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         // starve its neighbours.
         let budget = ready!(coop::poll_proceed(cx));
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
-        let pushed = self.link.poll_write(cx, pending);
+        let (end, pushed) = (pending.end(), self.link.poll_write(cx, pending));
         budget.made_progress();
+        match pushed {
+            // The usual case: everything is gone, and the window opens from the start again.
+            Poll::Ready(Ok(())) if self.link.taken() == end && self.phase == Phase::Awake => {
+                self.start = end;
+                self.store.restart(self.write_size, self.framing.max_frame_size());
+                Poll::Ready(Ok(()))
+            }
+            pushed => self.after_push(pushed),
+        }
+    }
+
+    /// The link lags behind, or has failed.
+    #[cold]
+    fn after_push(&mut self, pushed: Poll<Result<(), SinkError>>) -> Poll<Result<(), SinkError>> {
         self.release();
         if let Poll::Ready(Err(_)) = pushed {
             self.fall_asleep();
+        } else if self.phase == Phase::Awake {
+            self.open(1);
         }
         pushed
     }
 
     /// Forgets what the link has taken.
-    #[inline]
     fn release(&mut self) {
         let taken = self.link.taken();
         // A link that claims more than it was shown is given what it was shown.
@@ -183,7 +216,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     #[inline]
     fn open(&mut self, frame: usize) -> bool {
         let connected = self.store.is_empty() && self.phase == Phase::Awake;
-        let room = if connected { self.link.write_size().max(frame) } else { self.capacity };
+        let room = if connected { self.write_size.max(frame) } else { self.capacity };
         self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
         self.store.has(frame)
     }
@@ -209,10 +242,12 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             return Err(ErrorKind::OutOfMemory.into());
         }
         if let Err(error) = self.link.wake() {
+            // Still asleep, and asleep is free.
             self.fall_asleep();
             return Err(error);
         }
         self.phase = Phase::Awake;
+        self.write_size = self.link.write_size();
         self.store.open(1, self.capacity, self.framing.max_frame_size());
         Ok(())
     }
@@ -258,15 +293,7 @@ fn refusal(kind: ErrorKind) -> TryFeedError {
 impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     #[inline]
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        let len = msg.encoded_len();
-        let frame = self.framing.frame_size(len);
-        loop {
-            match self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)) {
-                Ok(()) => return Ok(()),
-                Err(Refused::NoRoom) => self.make_room(len)?,
-                Err(Refused::Invalid) => return Err(TryFeedError::Invalid),
-            }
-        }
+        if self.append(msg) { Ok(()) } else { self.feed_refused(msg) }
     }
 
     #[inline]
@@ -292,17 +319,17 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if self.phase == Phase::Asleep {
+        if self.phase != Phase::Awake {
             if self.store.is_empty() {
+                // Nothing to do, in particular nothing that would set an eager link going again.
+                ready!(coop::poll_proceed(cx)).made_progress();
                 return Poll::Ready(Ok(()));
             }
-            self.wake()?;
+            if self.phase == Phase::Asleep {
+                self.wake()?;
+            }
         }
-        ready!(self.poll_push(cx))?;
-        if self.phase == Phase::Awake {
-            self.open(1);
-        }
-        Poll::Ready(Ok(()))
+        self.poll_push(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -320,7 +347,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if !self.store.is_empty() {
+        if self.store.is_empty() {
+            ready!(coop::poll_proceed(cx)).made_progress();
+        } else {
             ready!(self.poll_flush(cx))?;
         }
         ready!(self.link.poll_shutdown(cx));
@@ -334,6 +363,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Phase::Asleep => self.wake()?,
             Phase::Awake => {}
         }
+        ready!(coop::poll_proceed(cx)).made_progress();
         let connected = self.link.poll_connect(cx);
         if let Poll::Ready(Err(_)) = connected {
             self.fall_asleep();

@@ -17,13 +17,14 @@ use crate::sink::{End, MessageSink, SinkState};
 /// The policy is handed down to the links, each of which runs it by itself, so the children of a
 /// fan-out reconnect independently. Of two `Lazy` the inner one wins.
 ///
-/// Idle sleep is looked at in the calls that are made: a `flush` after
-/// [`idle_timeout`](LazyPolicy::with_idle_timeout) without data puts the sink to sleep.
+/// Idle sleep is looked at in the calls that are made: a `flush` that finds nothing new, an
+/// [`idle_timeout`](LazyPolicy::with_idle_timeout) or more after the first such one, puts the sink to
+/// sleep. An owner whose data may stop flushes now and then.
 ///
 /// # Cost
 ///
-/// Nothing per message: asleep is a closed window further down. With an idle timeout, one look at
-/// the clock per flush.
+/// Nothing per message: asleep is a closed window further down. The clock is looked at only by
+/// flushes that find nothing new.
 ///
 /// # Examples
 ///
@@ -45,14 +46,10 @@ use crate::sink::{End, MessageSink, SinkState};
 pub struct Lazy<S> {
     inner: S,
     policy: Arc<LazyPolicy>,
-    activity: Activity,
-}
-
-/// When data last flowed, as far as flushes have shown.
-#[derive(Debug, Default)]
-struct Activity {
+    /// What was accepted when the last flush looked.
     accepted_bytes: u64,
-    since: Option<Instant>,
+    /// When a flush first found that nothing had been accepted since the one before.
+    idle_since: Option<Instant>,
 }
 
 impl<S: MessageSink> Lazy<S> {
@@ -65,7 +62,7 @@ impl<S: MessageSink> Lazy<S> {
     pub fn with_policy(mut inner: S, policy: impl Into<Arc<LazyPolicy>>) -> Self {
         let policy = policy.into();
         inner.set_policy(&policy);
-        Self { inner, policy, activity: Activity::default() }
+        Self { inner, policy, accepted_bytes: 0, idle_since: None }
     }
 
     /// The policy.
@@ -109,16 +106,12 @@ impl<S: MessageSink> Lazy<S> {
         self
     }
 
-    /// Puts the sink to sleep if nothing was accepted for `timeout`.
+    /// A flush found nothing new: puts the sink to sleep if that has been so for `timeout`.
+    #[cold]
     fn sleep_if_idle(&mut self, timeout: Duration) {
         let now = Instant::now();
-        let accepted_bytes = self.inner.accepted_bytes();
-        if self.activity.accepted_bytes != accepted_bytes || self.activity.since.is_none() {
-            self.activity = Activity { accepted_bytes, since: Some(now) };
-            return;
-        }
-        let idle = self.activity.since.is_some_and(|since| now.duration_since(since) >= timeout);
-        if idle && self.inner.state() == SinkState::Connected {
+        let since = *self.idle_since.get_or_insert(now);
+        if now.duration_since(since) >= timeout && self.inner.state() == SinkState::Connected {
             self.inner.end(End::Sleep);
         }
     }
@@ -140,7 +133,10 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         ready!(self.inner.poll_flush(cx))?;
-        if let Some(timeout) = self.policy.idle_timeout {
+        let accepted_bytes = self.inner.accepted_bytes();
+        if self.accepted_bytes != accepted_bytes {
+            (self.accepted_bytes, self.idle_since) = (accepted_bytes, None);
+        } else if let Some(timeout) = self.policy.idle_timeout {
             self.sleep_if_idle(timeout);
         }
         Poll::Ready(Ok(()))

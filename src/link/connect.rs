@@ -40,13 +40,16 @@ impl<Io: Send + 'static> Attempt<Io> {
     ) -> Self {
         let progress = Arc::new(Progress::default());
         progress.failures.store(failures, Ordering::Relaxed);
+        // From the start, not from the task's first turn: who closes before that hurries too.
+        progress.waiting.store(failures > 0 && !at_once, Ordering::Relaxed);
         let (connector, policy) = (connector.clone(), policy.clone());
         let task = runtime.spawn(establish(connector, policy, progress.clone(), at_once));
         Self { task, progress }
     }
 
-    /// Waits for the outcome. Registers no waker when there is no `cx`.
-    pub(crate) fn poll(&mut self, cx: Option<&mut Context<'_>>) -> Poll<io::Result<Io>> {
+    /// Waits for the outcome; none when the task's runtime has gone. Registers no waker when there
+    /// is no `cx`.
+    pub(crate) fn poll(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<io::Result<Io>>> {
         let outcome = match cx {
             Some(cx) => ready!(Pin::new(&mut self.task).poll(cx)),
             // A finished task answers at once; polling an unfinished one would replace the waker
@@ -56,12 +59,15 @@ impl<Io: Send + 'static> Attempt<Io> {
             }
             None => return Poll::Pending,
         };
-        // The task itself can end in no other way than with an outcome; that it panicked (a user's
-        // connector) or was cancelled (its runtime shut down) is a failed attempt like any other.
-        Poll::Ready(outcome.unwrap_or_else(|error| {
-            self.progress.failures.fetch_add(1, Ordering::Relaxed);
-            Err(io::Error::other(error))
-        }))
+        Poll::Ready(match outcome {
+            Ok(outcome) => Some(outcome),
+            Err(error) if error.is_cancelled() => None,
+            // It panicked (a user's connector): a failed attempt like any other.
+            Err(error) => {
+                self.progress.failures.fetch_add(1, Ordering::Relaxed);
+                Some(Err(io::Error::other(error)))
+            }
+        })
     }
 }
 
@@ -103,8 +109,8 @@ async fn establish<C: Connect>(
         if !wait.is_zero() && !at_once {
             progress.waiting.store(true, Ordering::Relaxed);
             time::sleep(wait).await;
-            progress.waiting.store(false, Ordering::Relaxed);
         }
+        progress.waiting.store(false, Ordering::Relaxed);
         at_once = false;
         let timeout = policy.connect_timeout;
         let error = match time::timeout(timeout, connector.connect(timeout)).await {

@@ -47,10 +47,7 @@ pub(crate) struct Identity<'a> {
 impl Cursor {
     /// Everything was written.
     #[inline]
-    pub(crate) fn take_all<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
-        if counting {
-            self.take_whole(pending, true);
-        }
+    pub(crate) fn take_all(&mut self) {
         self.taken = self.written;
     }
 

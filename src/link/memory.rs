@@ -69,6 +69,8 @@ struct Listener {
 struct Pipe {
     /// Written by the sink, not yet read by the peer.
     bytes: VecDeque<u8>,
+    /// How many bytes the sink has ever written.
+    written: u64,
     capacity: usize,
     /// Bytes that the peer has sent and the sink has not read.
     said: usize,
@@ -76,6 +78,7 @@ struct Pipe {
     max_write: usize,
     sink_shut: bool,
     sink_gone: bool,
+    peer_shut: bool,
     peer_gone: bool,
     reset: bool,
     read_waker: Option<Waker>,
@@ -132,6 +135,25 @@ impl MemoryStream {
         wake(&mut pipe.read_waker);
     }
 
+    /// Closes the sending half: the sink reads its end, and what it has written can still be read.
+    pub fn shut(&self) {
+        let mut pipe = lock(&self.0);
+        pipe.peer_shut = true;
+        wake(&mut pipe.read_waker);
+    }
+
+    /// How many bytes the sink has written on this connection, read or not.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        lock(&self.0).written
+    }
+
+    /// Whether this connection was reset, by either side: what was not read is gone.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        lock(&self.0).reset
+    }
+
     /// Whether the sink has shut down this connection or dropped it. What it wrote before can
     /// still be read.
     #[must_use]
@@ -154,9 +176,14 @@ impl MemoryStream {
 
     /// Breaks the connection, as a reset does: what was not read is gone.
     pub fn reset(self) {
-        let mut pipe = lock(&self.0);
-        pipe.reset = true;
-        pipe.bytes.clear();
+        lock(&self.0).reset();
+    }
+}
+
+impl Pipe {
+    fn reset(&mut self) {
+        self.reset = true;
+        self.bytes.clear();
     }
 }
 
@@ -206,7 +233,7 @@ impl Io for MemoryIo {
         } else if len > 0 {
             pipe.said -= len;
             Ok(len)
-        } else if pipe.peer_gone {
+        } else if pipe.peer_gone || pipe.peer_shut {
             Ok(0)
         } else {
             Err(io::ErrorKind::WouldBlock.into())
@@ -228,12 +255,13 @@ impl Io for MemoryIo {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         pipe.bytes.extend(bytes.iter().take(len));
+        pipe.written += len as u64;
         Ok(len)
     }
 
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut pipe = lock(&self.0);
-        if pipe.said > 0 || pipe.peer_gone || pipe.reset {
+        if pipe.said > 0 || pipe.peer_shut || pipe.peer_gone || pipe.reset {
             return Poll::Ready(Ok(()));
         }
         pipe.read_waker = Some(cx.waker().clone());
@@ -255,9 +283,15 @@ impl Io for MemoryIo {
     }
 }
 
+/// Closes the connection. As with a socket, what the peer has said and nobody has read turns that
+/// into a reset, which destroys what the peer has not read.
 impl Drop for MemoryIo {
     fn drop(&mut self) {
-        lock(&self.0).sink_gone = true;
+        let mut pipe = lock(&self.0);
+        pipe.sink_gone = true;
+        if pipe.said > 0 {
+            pipe.reset();
+        }
     }
 }
 

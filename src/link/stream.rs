@@ -85,6 +85,8 @@ pub struct StreamLink<C: Connect> {
     cursor: Cursor,
     /// Attempts that failed in a row; a connection that did not last counts as one.
     failures: u32,
+    /// The policy's, where each write can see it.
+    counting: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,34 @@ struct Live<I> {
     talks: bool,
 }
 
+/// What one step has come to.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Everything is written.
+    Done,
+    /// There was nothing to write.
+    Nothing,
+    /// Some of it is written; there may be room for more.
+    Some,
+    /// The socket takes nothing more for now.
+    Full,
+    /// There is no connection.
+    Unconnected,
+    /// The connection has ended.
+    Lost(EndCause),
+}
+
+impl Step {
+    #[cold]
+    fn failed(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::WouldBlock => Self::Full,
+            io::ErrorKind::Interrupted => Self::Some,
+            kind => Self::Lost(EndCause::Failed(kind)),
+        }
+    }
+}
+
 impl<C: Connect> StreamLink<C> {
     /// A link that sleeps until there is data.
     pub fn with_connector(connector: C) -> Self {
@@ -119,6 +149,7 @@ impl<C: Connect> StreamLink<C> {
             state: State::Asleep,
             cursor: Cursor::default(),
             failures: 0,
+            counting: false,
         }
     }
 
@@ -140,42 +171,72 @@ impl<C: Connect> StreamLink<C> {
 
     /// Takes steps until everything is written, or nothing moves without waiting. Without a `cx`
     /// it registers no waker.
-    #[inline]
+    #[inline(always)]
     fn drive<F: Framing>(
+        &mut self,
+        cx: Option<&mut Context<'_>>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        // The usual case, in line: connected, the peer is there, and the kernel takes all at once.
+        let first = self.step(pending);
+        match first {
+            Step::Done if !self.counting => {
+                self.cursor.take_all();
+                Poll::Ready(Ok(()))
+            }
+            _ => self.drive_on(cx, pending, first),
+        }
+    }
+
+    /// Goes on where one step was not enough.
+    #[cold]
+    fn drive_on<F: Framing>(
         &mut self,
         mut cx: Option<&mut Context<'_>>,
         pending: Pending<'_, F>,
+        mut step: Step,
     ) -> Poll<Result<(), SinkError>> {
         loop {
-            if let State::Connected(live) = &mut self.state {
-                if self.cursor.written == pending.end() {
+            match step {
+                Step::Some => {}
+                Step::Unconnected => ready!(self.wait_for_connection(cx.as_deref_mut()))?,
+                Step::Lost(cause) => {
+                    self.take_whole(pending);
+                    self.lose(cause);
+                }
+                Step::Full => {
+                    self.take_whole(pending);
+                    return self.wait_for_room(cx);
+                }
+                Step::Done => {
+                    self.take_whole(pending);
+                    return Poll::Ready(Ok(()));
+                }
+                Step::Nothing => {
                     self.rest(cx);
                     return Poll::Ready(Ok(()));
                 }
-                match live.write(&mut self.cursor.written, pending) {
-                    Ok(true) => {
-                        let counting = self.counting();
-                        self.cursor.take_all(pending, counting);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Ok(false) => {
-                        let counting = self.counting();
-                        self.cursor.take_whole(pending, counting);
-                        return self.wait_for_room(cx);
-                    }
-                    Err(cause) => {
-                        let counting = self.counting();
-                        self.cursor.take_whole(pending, counting);
-                        self.lose(cause);
-                    }
-                }
-            } else if self.cursor.written == pending.end() {
-                self.rest(cx);
-                return Poll::Ready(Ok(()));
-            } else {
-                ready!(self.wait_for_connection(cx.as_deref_mut()))?;
             }
+            step = self.step(pending);
         }
+    }
+
+    /// Takes one step: one write, if there is a connection and something to write.
+    #[inline(always)]
+    fn step<F: Framing>(&mut self, pending: Pending<'_, F>) -> Step {
+        let rest = pending.from(self.cursor.written);
+        if rest.is_empty() {
+            return Step::Nothing;
+        }
+        match &mut self.state {
+            State::Connected(live) => live.write(&mut self.cursor.written, rest),
+            _ => Step::Unconnected,
+        }
+    }
+
+    /// Finds the boundary of what was written whole.
+    fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>) {
+        self.cursor.take_whole(pending, self.counting);
     }
 
     /// Nothing to write. An eager link sees to it that it stays connected.
@@ -207,13 +268,19 @@ impl<C: Connect> StreamLink<C> {
                 // Not a loop: a stream that is always ready and never moves must not hang us.
                 cx.waker().wake_by_ref();
             }
+            if let (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) = (room, said) {
+                self.lose(EndCause::Failed(error.kind()));
+            }
         }
         Poll::Pending
     }
 
     /// Takes the steps to a connection; ready when there is one.
     #[cold]
-    fn wait_for_connection(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Result<(), SinkError>> {
+    fn wait_for_connection(
+        &mut self,
+        mut cx: Option<&mut Context<'_>>,
+    ) -> Poll<Result<(), SinkError>> {
         if matches!(self.state, State::Draining { .. }) {
             // The shutdown was given up in favour of new data.
             self.hang_up(EndCause::HungUp);
@@ -222,12 +289,24 @@ impl<C: Connect> StreamLink<C> {
             self.connect(false)?;
         }
         let State::Connecting(attempt) = &mut self.state else { return Poll::Ready(Ok(())) };
-        let outcome = ready!(attempt.poll(cx));
+        let mut outcome = ready!(attempt.poll(cx.as_deref_mut()));
         self.failures = attempt.failures();
+        if outcome.is_none() {
+            // The runtime that the attempt was made on is gone; this one may do.
+            self.state = State::Asleep;
+            self.connect(false)?;
+            if let State::Connecting(attempt) = &mut self.state {
+                outcome = ready!(attempt.poll(cx));
+            }
+        }
+        let Some(outcome) = outcome else {
+            self.state = State::Asleep;
+            return Poll::Ready(Err(self.error(ErrorKind::NoRuntime)));
+        };
         match outcome {
             Ok(io) => {
                 self.state = State::Connected(Live { io, since: Instant::now(), talks: false });
-                let who = identity(&self.connector, &self.service, &self.policy);
+                let who = identity(&self.connector, &self.service, self.counting);
                 self.cursor.begin(who, self.failures);
                 Poll::Ready(Ok(()))
             }
@@ -282,11 +361,7 @@ impl<C: Connect> StreamLink<C> {
     }
 
     fn finish(&mut self, cause: EndCause) {
-        self.cursor.finish(identity(&self.connector, &self.service, &self.policy), cause);
-    }
-
-    fn counting(&self) -> bool {
-        self.policy.as_ref().is_some_and(|policy| policy.counting)
+        self.cursor.finish(identity(&self.connector, &self.service, self.counting), cause);
     }
 
     fn error(&self, kind: ErrorKind) -> SinkError {
@@ -302,13 +377,9 @@ impl<C: Connect> StreamLink<C> {
 fn identity<'a, C: Connect>(
     connector: &C,
     service: &'a Option<Arc<str>>,
-    policy: &Option<Arc<LazyPolicy>>,
+    counting: bool,
 ) -> Identity<'a> {
-    Identity {
-        service: service.as_ref(),
-        endpoint: connector.endpoint(),
-        counting: policy.as_ref().is_some_and(|policy| policy.counting),
-    }
+    Identity { service: service.as_ref(), endpoint: connector.endpoint(), counting }
 }
 
 impl<C: Connect> Link for StreamLink<C> {
@@ -372,8 +443,7 @@ impl<C: Connect> Link for StreamLink<C> {
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
         self.hang_up(EndCause::HungUp);
         if end == End::Close {
-            let counting = self.counting();
-            self.cursor.drop_rest(pending, counting);
+            self.cursor.drop_rest(pending, self.counting);
         }
     }
 
@@ -408,10 +478,11 @@ impl<C: Connect> Link for StreamLink<C> {
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
         self.policy = Some(policy.clone());
+        self.counting = policy.counting;
     }
 
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
-        let who = identity(&self.connector, &self.service, &self.policy);
+        let who = identity(&self.connector, &self.service, self.counting);
         report.leaves.push(self.cursor.report(who, self.state(), pending));
     }
 
@@ -428,35 +499,30 @@ impl<C: Connect> Drop for StreamLink<C> {
 }
 
 impl<I: Io> Live<I> {
-    /// Writes from position `written` on, until all is written (true) or the socket is full
-    /// (false).
-    #[inline]
-    fn write<F: Framing>(
-        &mut self,
-        written: &mut u64,
-        pending: Pending<'_, F>,
-    ) -> Result<bool, EndCause> {
+    /// Writes once from `rest`, which begins at position `written`.
+    #[inline(always)]
+    fn write(&mut self, written: &mut u64, rest: &[u8]) -> Step {
         // A peer that has closed must not cost the frames that it would never read.
         let mut probe = [0; 16];
         match self.io.try_read(&mut probe) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => self.heard(other)?,
-        }
-        loop {
-            match self.io.try_write(pending.from(*written)) {
-                Ok(0) => return Err(EndCause::Failed(io::ErrorKind::WriteZero)),
-                Ok(len) => {
-                    *written += len as u64;
-                    if *written == pending.end() {
-                        return Ok(true);
-                    }
+            read => {
+                if let Err(cause) = self.heard(read) {
+                    return Step::Lost(cause);
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(false),
-                    io::ErrorKind::Interrupted => {}
-                    kind => return Err(EndCause::Failed(kind)),
-                },
             }
+        }
+        match self.io.try_write(rest) {
+            Ok(len) if len == rest.len() => {
+                *written += len as u64;
+                Step::Done
+            }
+            Ok(0) => Step::Lost(EndCause::Failed(io::ErrorKind::WriteZero)),
+            Ok(len) => {
+                *written += len as u64;
+                Step::Some
+            }
+            Err(error) => Step::failed(error.kind()),
         }
     }
 
@@ -487,7 +553,10 @@ impl<I: Io> Live<I> {
             Some(cause) => return Poll::Ready(cause),
             None => {}
         }
-        if self.io.poll_read_ready(cx).is_ready() {
+        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            if let Err(error) = ready {
+                return Poll::Ready(EndCause::Failed(error.kind()));
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

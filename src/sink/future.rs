@@ -225,7 +225,8 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             // which waits out its back-off before it tries.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
                 *this.error = Some(error);
-                poll_end(*this.sink, *this.end, cx).is_ready()
+                cx.waker().wake_by_ref();
+                false
             }
             Poll::Ready(Err(error)) => {
                 this.sink.end(*this.end);

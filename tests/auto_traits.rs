@@ -1,0 +1,55 @@
+//! What is `Send`, `Sync` and `Unpin`, and so can cross threads or be polled in place.
+
+use torq_message_sink::testing::{Scripted, ScriptedIo, ScriptedSink, SinkPeer};
+use torq_message_sink::{
+    Backoff, Buffered, ConnectionEnd, Endpoint, EndpointError, Event, Fanout, FrameError, Lazy,
+    LazyPolicy, LeafReport, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink,
+    MemoryStream, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
+};
+
+type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
+
+macro_rules! all_are {
+    ($traits:path: $($type:ty),* $(,)?) => {{
+        fn is<T: ?Sized + $traits>() {}
+        $(is::<$type>();)*
+    }};
+}
+
+trait Everything: Send + Sync + Unpin + 'static {}
+impl<T: Send + Sync + Unpin + 'static> Everything for T {}
+
+trait SendUnpin: Send + Unpin {}
+impl<T: Send + Unpin> SendUnpin for T {}
+
+#[test]
+fn sinks_and_links_are_send_sync_unpin() {
+    all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
+    all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
+    all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
+}
+
+#[test]
+fn data_is_send_sync_unpin() {
+    all_are!(Everything: LazyPolicy, Backoff, LengthPrefixed, Endpoint, Event, ConnectionEnd);
+    all_are!(Everything: Report, LeafReport, SinkError, TryFeedError, EndpointError, FrameError);
+    all_are!(std::error::Error: SinkError, TryFeedError, EndpointError, FrameError);
+    all_are!(Clone: Event, LeafReport, LazyPolicy, Endpoint);
+    all_are!(Copy: TryFeedError, FrameError, LengthPrefixed);
+}
+
+#[test]
+fn futures_are_send_and_all_but_shutdown_unpin() {
+    all_are!(SendUnpin: future::Feed<'_, Stack, [u8]>, future::Feed<'_, Stack, str>);
+    all_are!(SendUnpin: future::Send<'_, Stack, [u8]>, future::Flush<'_, Stack>);
+    all_are!(SendUnpin: future::SendBatch<'_, Stack, std::vec::IntoIter<Vec<u8>>>);
+    all_are!(SendUnpin: future::Connect<'_, Stack>);
+    // It holds a timer.
+    all_are!(Send: future::Shutdown<'_, Stack>);
+}
+
+#[test]
+fn errors_are_one_word() {
+    assert_eq!(size_of::<Result<(), SinkError>>(), size_of::<usize>());
+    assert!(size_of::<Result<(), TryFeedError>>() <= 1);
+}

@@ -1,0 +1,105 @@
+//! The conformance suite over every sink, layer and composite. Who adds one adds a line here.
+
+use torq_message_sink::testing::conformance::{
+    MemoryReceivers, Subject, check_all, forwards_every_method,
+};
+use torq_message_sink::testing::{Scripted, ScriptedSink};
+use torq_message_sink::{
+    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, StreamLink,
+};
+
+const CAPACITY: usize = 256;
+const PIPE: usize = 64;
+
+fn subject<S: MessageSink>(
+    sink: S,
+    peers: impl IntoIterator<Item = MemoryPeer>,
+) -> Subject<S, MemoryReceivers> {
+    let bound_bytes = (CAPACITY + PIPE) as u64;
+    Subject { sink, receivers: MemoryReceivers::new(peers), bound_bytes }
+}
+
+fn buffered<L: Link>(link: L) -> Buffered<L> {
+    Buffered::with_capacity(link, CAPACITY)
+}
+
+#[tokio::test(start_paused = true)]
+async fn scripted_sink_conforms() {
+    check_all(|| {
+        let (sink, peer) = ScriptedSink::pair(8);
+        Subject { sink, receivers: peer, bound_bytes: 8 * 16 }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffered_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(buffered(link), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffered_over_a_scripted_connector_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        let (connector, _) = Scripted::new(link.connector().clone());
+        subject(buffered(StreamLink::with_connector(connector)), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lazy_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(Lazy::new(buffered(link)), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lazy_over_a_scripted_sink_conforms() {
+    check_all(|| {
+        let (sink, peer) = ScriptedSink::pair(8);
+        Subject { sink: Lazy::new(sink), receivers: peer, bound_bytes: 8 * 16 }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fanout_of_a_tuple_conforms() {
+    check_all(|| {
+        let ((a, x), (b, y), (c, z)) =
+            (MemorySink::pair(PIPE), MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        subject(Lazy::new(buffered(Fanout::new((a, b, c)))), [x, y, z])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_fanout_conforms() {
+    check_all(|| {
+        let ((a, x), (b, y), (c, z)) =
+            (MemorySink::pair(PIPE), MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        subject(buffered(Fanout::new((a, Fanout::new([b, c])))), [x, y, z])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fanout_of_a_vector_conforms() {
+    check_all(|| {
+        let (links, peers): (Vec<_>, Vec<_>) = (0..5).map(|_| MemorySink::pair(PIPE)).unzip();
+        subject(buffered(Fanout::new(links)), peers)
+    })
+    .await;
+}
+
+#[test]
+fn lazy_forwards_every_method() {
+    // It has a policy of its own, which wins, and whose deadline it answers.
+    forwards_every_method(Lazy::new, &["set_policy", "close_deadline"]);
+}

@@ -1,0 +1,87 @@
+//! The contract: what users write, compiled and run. A change here breaks programs elsewhere.
+
+use std::error::Error;
+use std::time::Duration;
+
+use torq_message_sink::{Buffered, Encode, Fanout, Lazy, MessageSink, TcpSink, UnixSink};
+
+struct Trade {
+    price: u64,
+    size: u64,
+}
+
+impl Encode for Trade {
+    fn encoded_len(&self) -> usize {
+        16
+    }
+
+    fn encode(&self, buf: &mut [u8]) {
+        buf[..8].copy_from_slice(&self.price.to_le_bytes());
+        buf[8..].copy_from_slice(&self.size.to_le_bytes());
+    }
+}
+
+#[tokio::test]
+async fn typed_stack_composed_in_code() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("market_data.sock");
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let unix = tokio::net::UnixListener::bind(&path)?;
+    let trade = Trade { price: 1, size: 2 };
+    let trades = [Trade { price: 3, size: 4 }, Trade { price: 5, size: 6 }];
+
+    let mut sink: Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>> = Lazy::new(Buffered::new(
+        Fanout::new((TcpSink::new(tcp.local_addr()?.to_string())?, UnixSink::new(&path)?)),
+    ));
+    sink.feed(&trade).await?;
+    sink.flush().await?;
+    sink.send(b"one message".as_slice()).await?;
+    sink.send_batch(trades.iter()).await?;
+    match sink.try_feed(&trade) {
+        Ok(()) => {}
+        Err(e) if e.is_full() => {}
+        Err(e) => return Err(e.into()),
+    }
+    sink.connect().await?;
+    assert!(sink.is_connected());
+    assert_eq!(sink.state().to_string(), "connected");
+    sink.disconnect().await?;
+    assert!(!sink.is_connected());
+    let report = sink.close().await?;
+    assert!(report.is_complete());
+
+    let expected = 5 * 4 + 4 * 16 + 11;
+    for receiver in
+        [read_to_end(tcp.accept().await?.0).await?, read_to_end(unix.accept().await?.0).await?]
+    {
+        assert_eq!(receiver.len(), expected);
+        assert_eq!(receiver[..5], [0, 0, 0, 16, 1]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn refusals_say_why() -> Result<(), Box<dyn Error>> {
+    let mut sink = Buffered::with_capacity(TcpSink::new("127.0.0.1:9")?, 8);
+    assert!(sink.try_feed("12345").is_err_and(|e| e.is_too_large()));
+    sink.try_feed("1234")?;
+    assert!(sink.try_feed("").is_err_and(|e| e.is_full()));
+    sink.close_within(Duration::ZERO).await?;
+    assert!(sink.try_feed("").is_err_and(|e| e.is_closed()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn futures_can_be_named_and_sent_to_other_tasks() -> Result<(), Box<dyn Error>> {
+    let (link, peer) = torq_message_sink::MemorySink::pair(1024);
+    let mut sink = Buffered::new(link);
+    tokio::spawn(async move { sink.send("tick").await }).await??;
+    assert_eq!(peer.accept().ok_or("connected")?.read(), b"\0\0\0\x04tick");
+    Ok(())
+}
+
+async fn read_to_end(mut from: impl tokio::io::AsyncRead + Unpin) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut from, &mut bytes).await?;
+    Ok(bytes)
+}

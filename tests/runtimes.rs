@@ -1,0 +1,141 @@
+//! Runtimes that end, are missing, or must be shared fairly.
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use torq_message_sink::{
+    Backoff, Buffered, ErrorKind, Lazy, MemorySink, MessageSink, SinkState, TryFeedError, UnixSink,
+};
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn outside_a_runtime_waking_is_a_typed_error() {
+    let (link, peer) = MemorySink::pair(64);
+    let mut sink = Lazy::new(Buffered::new(link));
+    assert_eq!(sink.try_feed("a"), Err(TryFeedError::NoRuntime));
+    assert!(sink.try_feed("a").is_err_and(|refusal| refusal.is_not_connected()));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for polled in [sink.poll_ready(&mut cx, 1), sink.poll_connect(&mut cx)] {
+        let std::task::Poll::Ready(Err(error)) = polled else { panic!("an error at once") };
+        assert_eq!(error.kind(), ErrorKind::NoRuntime);
+    }
+    assert!(sink.poll_flush(&mut cx).is_ready(), "nothing to flush");
+    assert_eq!((sink.accepted_bytes(), peer.attempts()), (0, 0));
+
+    current_thread().block_on(sink.send("b")).expect("a runtime");
+    assert_eq!(peer.accept().expect("woken").read(), b"\0\0\0\x01b");
+}
+
+#[test]
+fn runtime_dropped_while_connecting_costs_nothing() {
+    let (link, peer) = MemorySink::pair(64);
+    let mut sink = Buffered::new(link);
+    peer.stall(true);
+    current_thread().block_on(async {
+        sink.try_feed("a").expect("accepted");
+        assert!(timeout(Duration::from_millis(1), sink.flush()).await.is_err());
+    });
+    peer.stall(false);
+    current_thread().block_on(sink.send("b")).expect("the next runtime goes on by itself");
+    assert_eq!(peer.accept().expect("woken").read(), b"\0\0\0\x01a\0\0\0\x01b");
+}
+
+#[test]
+fn runtime_dropped_with_a_full_socket_costs_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("peer.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let mut sink = Buffered::with_capacity(UnixSink::new(&path).expect("a path"), 1 << 20);
+    let message = vec![7; 1000];
+    let mut accepted = 0_u64;
+    current_thread().block_on(async {
+        sink.connect().await.expect("connected");
+        while let Ok(fed) = timeout(Duration::from_millis(20), sink.feed(&message)).await {
+            fed.expect("accepted");
+            accepted += 1;
+        }
+        assert!(timeout(Duration::from_millis(20), sink.flush()).await.is_err(), "it is full");
+    });
+    let first = listener.accept().expect("connected").0;
+    let (first, second) = std::thread::scope(|scope| {
+        let receiver = scope.spawn(move || {
+            let first = read_all(first);
+            (first, read_all(listener.accept().expect("connected again").0))
+        });
+        current_thread().block_on(async {
+            sink.flush().await.expect("the next runtime goes on by itself");
+            sink.close().await.expect("closed");
+        });
+        receiver.join().expect("read")
+    });
+    let whole = |bytes: &[u8]| bytes.len() as u64 / 1004;
+    assert_eq!(whole(&first) + whole(&second), accepted, "every message came");
+    assert_eq!(second.len() % 1004, 0, "from a first byte on");
+}
+
+fn read_all(mut from: impl std::io::Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).expect("read");
+    bytes
+}
+
+/// An endless loop of calls that are ready at once must let a timeout on the same thread fire. If it
+/// does not, this hangs; nothing is measured.
+macro_rules! endless_loop_is_interrupted {
+    ($($name:ident: |$sink:ident| $call:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("peer.sock");
+            let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+            std::thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                }
+            });
+            current_thread().block_on(async {
+                let mut $sink = Lazy::new(Buffered::new(UnixSink::new(&path).expect("a path")));
+                let endless = async {
+                    loop {
+                        $call;
+                    }
+                };
+                assert!(timeout(Duration::from_millis(30), endless).await.is_err());
+            });
+        }
+    )*};
+}
+
+endless_loop_is_interrupted! {
+    timeout_around_endless_sends_fires: |sink| sink.send("tick").await.expect("sent");
+    timeout_around_endless_feeds_and_flushes_fires: |sink| {
+        sink.feed("tick").await.expect("fed");
+        sink.flush().await.expect("flushed");
+    };
+    timeout_around_endless_feeds_fires: |sink| sink.feed("tick").await.expect("fed");
+    timeout_around_endless_batches_fires: |sink| sink.send_batch(["a", "b"]).await.expect("sent");
+    timeout_around_endless_flushes_of_nothing_fires: |sink| sink.flush().await.expect("flushed");
+    timeout_around_endless_connects_fires: |sink| sink.connect().await.expect("connected");
+    timeout_around_endless_disconnects_fires: |sink| sink.disconnect().await.expect("asleep");
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_right_after_a_feed_cuts_the_back_off_short() {
+    let (link, peer) = MemorySink::pair(64);
+    let forever = Duration::from_secs(3600);
+    let mut sink = Lazy::new(Buffered::new(link))
+        .with_backoff(Backoff::new().with_initial(forever).with_max(forever))
+        .with_max_attempts(1);
+    peer.refuse(true);
+    assert_eq!(sink.send("a").await.expect_err("refused").kind(), ErrorKind::Unreachable);
+    peer.refuse(false);
+    sink.try_feed("b").expect("accepted");
+    let report = sink.close().await.expect("closed");
+    assert!(report.is_complete(), "{report}");
+    assert_eq!(peer.accept().expect("at once").read(), b"\0\0\0\x01a\0\0\0\x01b");
+    assert_eq!(sink.state(), SinkState::Closed);
+}
