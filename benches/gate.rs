@@ -11,9 +11,9 @@ use std::process::ExitCode;
 /// Messages, or flushes, that lie between a row's two runs; as in `instr_send.rs`.
 const BETWEEN: f64 = 16.0;
 
-/// What a row may be off for where its buffer happens to lie: `memcpy` takes a few instructions more
-/// or less for a copy of 512 bytes or more as its ends lie to each other within their pages, which
-/// is one message in sixteen. Less than one instruction of code.
+/// Instructions that a row may be off by where its buffer happens to lie: `memcpy` takes a few more or
+/// less for a copy of 512 bytes or more, in rows whose own code is the same. Smaller than any
+/// instruction of ours, which would count 1.
 const ALIGNMENT: f64 = 0.5;
 
 /// Cases of the append rows.
