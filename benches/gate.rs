@@ -11,6 +11,11 @@ use std::process::ExitCode;
 /// Messages, or flushes, that lie between a row's two runs; as in `instr_send.rs`.
 const BETWEEN: f64 = 16.0;
 
+/// Instructions that a row may be off by where its buffer happens to lie: `memcpy` takes a few more or
+/// less for a copy of 512 bytes or more, in rows whose own code is the same. Smaller than any
+/// instruction of ours, which would count 1.
+const ALIGNMENT: f64 = 0.5;
+
 /// Cases of the append rows.
 const CASES: [&str; 5] = ["b16", "b64", "b512", "b1400", "tick"];
 
@@ -134,9 +139,10 @@ impl Counts {
                 continue;
             };
             let (holds, says) = match bound {
-                Bound::More(most) => {
-                    (ours <= theirs + most, format!("{:+.2} <= {most:+}", ours - theirs))
-                }
+                Bound::More(most) => (
+                    ours <= theirs + most + ALIGNMENT,
+                    format!("{:+.2} <= {most:+}", ours - theirs),
+                ),
                 Bound::Fewer(least) => {
                     (ours <= theirs - least, format!("{:+.2} <= {:+}", ours - theirs, -least))
                 }

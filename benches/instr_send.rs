@@ -7,14 +7,16 @@
 
 mod support;
 
+use std::future::poll_fn;
 use std::hint::black_box;
-use std::task::Poll;
+use std::pin::pin;
 
 use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use support::{
-    Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, now, typed,
+    Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, factory,
+    now, typed,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -127,12 +129,13 @@ where
         }
         sent += FLUSHED as u64;
         runtime.block_on(async {
-            let mut flush = std::pin::pin!(sink.flush());
-            std::future::poll_fn(|cx| match collected(|| flush.as_mut().poll(cx)) {
-                Poll::Ready(flushed) => Poll::Ready(flushed.expect("the receivers read")),
-                Poll::Pending => panic!("not taken in one write"),
-            })
-            .await;
+            let mut flush = pin!(sink.flush());
+            let flushed = poll_fn(|cx| {
+                let polled = collected(|| flush.as_mut().poll(cx));
+                assert!(polled.is_ready(), "not taken in one write");
+                polled
+            });
+            flushed.await.expect("the receivers read");
         });
         // The next write finds the sockets' buffers empty.
         peers.wait_for(2 * sent);
@@ -222,6 +225,7 @@ try_feed_rows! {
     try_feed_best: best;
     try_feed_vec: vec;
     try_feed_typed: typed;
+    try_feed_factory: factory;
 }
 
 feed_rows! {
@@ -229,22 +233,24 @@ feed_rows! {
     feed_best: best;
     feed_idiomatic: idiomatic;
     feed_typed: typed;
+    feed_factory: factory;
 }
 
 flush_rows! {
     flush_best: best;
     flush_typed: typed;
+    flush_factory: factory;
 }
 
 library_benchmark_group!(
     name = append_by_try_feed;
-    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed
+    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory
 );
 library_benchmark_group!(
     name = append_by_feed;
-    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed
+    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed, feed_factory
 );
-library_benchmark_group!(name = flush_full; benchmarks = flush_best, flush_typed);
+library_benchmark_group!(name = flush_full; benchmarks = flush_best, flush_typed, flush_factory);
 
 main!(
     config = LibraryBenchmarkConfig::default().tool(

@@ -1,9 +1,10 @@
 //! What the benches share: receivers that read and discard, payloads, and the hand-written twins
 //! that this library is compared with.
 
-#![allow(dead_code, reason = "each bench uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each bench uses its own part")]
 
 mod best;
+mod by_hand;
 mod idiomatic;
 mod payload;
 mod peers;
@@ -11,10 +12,11 @@ mod stacks;
 mod vec;
 
 pub(crate) use self::best::Best;
+pub(crate) use self::by_hand::ByHand;
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
-pub(crate) use self::stacks::typed;
+pub(crate) use self::stacks::{by_tcp, by_unix, factory, typed};
 pub(crate) use self::vec::ByVec;
 
 use std::task::{Context, Poll};

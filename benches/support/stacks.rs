@@ -1,7 +1,8 @@
 //! The stacks of this library that are measured.
 
 use torq_message_sink::{
-    Buffered, Encode, Fanout, Lazy, Link, MessageSink, SinkError, TcpSink, UnixSink,
+    Buffered, Encode, Fanout, Lazy, Link, MessageSink, SinkError, SinkFactory, SinkStack, TcpSink,
+    UnixSink,
 };
 
 use super::peers::SEND_BUFFER;
@@ -15,6 +16,43 @@ pub(crate) async fn typed(peers: &Peers) -> Sink<Typed> {
     let tcp = TcpSink::new(peers.tcp.to_string()).expect("an address");
     let unix = UnixSink::new(&peers.unix).expect("a short path");
     connected(Fanout::new((tcp, unix.with_send_buffer(Some(SEND_BUFFER))))).await
+}
+
+/// The same stack as the factory makes it, connected to both peers.
+pub(crate) async fn factory(peers: &Peers) -> Sink<SinkStack> {
+    let services = format!(
+        r#"
+        [services.by_tcp]
+        type = "direct"
+        endpoint = "tcp://{}"
+
+        [services.by_unix]
+        type = "direct"
+        endpoint = "unix://{}"
+        unix.send_buffer = {SEND_BUFFER}
+
+        [services.both]
+        type = "composite"
+        pattern = "fanout"
+        targets = ["by_tcp", "by_unix"]
+        "#,
+        peers.tcp,
+        peers.unix.display(),
+    );
+    let factory = SinkFactory::from_str(&services).expect("the services are valid");
+    let mut sink = factory.create_sink("both").expect("it is among them");
+    sink.connect().await.expect("the receivers listen");
+    Sink(sink)
+}
+
+/// A stack over TCP alone.
+pub(crate) async fn by_tcp(peers: &Peers) -> Sink<Lazy<Buffered<TcpSink>>> {
+    connected(TcpSink::new(peers.tcp.to_string()).expect("an address")).await
+}
+
+/// A stack over a unix socket alone.
+pub(crate) async fn by_unix(peers: &Peers) -> Sink<Lazy<Buffered<UnixSink>>> {
+    connected(UnixSink::new(&peers.unix).expect("a short path")).await
 }
 
 /// A stack over any link, connected.

@@ -1,0 +1,189 @@
+//! The send path allocates nothing per message: counted by an allocator that takes a test of its own.
+
+#![allow(unsafe_code, reason = "counting what is allocated takes a `GlobalAlloc`")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use tempfile::TempDir;
+use torq_message_sink::{
+    Buffered, Encode, Fanout, Lazy, MessageSink, SinkFactory, SinkStack, TcpSink, UnixSink,
+};
+
+/// The system's allocator, counting per thread, so that receivers do not disturb.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator. The counter is a constant
+// without a destructor, so reaching it neither allocates nor fails.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller keeps to the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the contract of `dealloc`, and `ptr` came from `System`.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller keeps to the contract of `realloc`, and `ptr` came from `System`.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Receivers that read and discard.
+struct Peers {
+    tcp: TcpListener,
+    unix: UnixListener,
+    directory: TempDir,
+}
+
+impl Peers {
+    fn listen() -> Self {
+        let directory = TempDir::new().unwrap();
+        let unix = UnixListener::bind(directory.path().join("peer.sock")).unwrap();
+        Self { tcp: TcpListener::bind("127.0.0.1:0").unwrap(), unix, directory }
+    }
+
+    fn address(&self) -> String {
+        self.tcp.local_addr().unwrap().to_string()
+    }
+
+    fn path(&self) -> String {
+        self.directory.path().join("peer.sock").display().to_string()
+    }
+
+    /// Accepts one connection of each kind.
+    fn accept(&self) {
+        discard(self.tcp.accept().unwrap().0);
+        discard(self.unix.accept().unwrap().0);
+    }
+}
+
+fn discard(mut peer: impl Read + Send + 'static) {
+    thread::spawn(move || {
+        let mut scratch = vec![0; 64 * 1024];
+        while let Ok(1..) = peer.read(&mut scratch) {}
+    });
+}
+
+fn typed(peers: &Peers) -> Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>> {
+    let tcp = TcpSink::new(peers.address()).unwrap();
+    let unix = UnixSink::new(peers.path()).unwrap();
+    Lazy::new(Buffered::new(Fanout::new((tcp, unix))))
+}
+
+fn by_name(peers: &Peers) -> SinkStack {
+    let services = format!(
+        r#"
+        [services.by_tcp]
+        type = "direct"
+        endpoint = "tcp://{}"
+
+        [services.by_unix]
+        type = "direct"
+        endpoint = "unix://{}"
+
+        [services.both]
+        type = "composite"
+        pattern = "fanout"
+        targets = ["by_tcp", "by_unix"]
+        "#,
+        peers.address(),
+        peers.path(),
+    );
+    SinkFactory::from_str(&services).unwrap().create_sink("both").unwrap()
+}
+
+/// A message that encodes itself.
+struct Tick([u64; 7]);
+
+impl Encode for Tick {
+    fn encoded_len(&self) -> usize {
+        56
+    }
+
+    fn encode(&self, buf: &mut [u8]) {
+        for (bytes, field) in buf.chunks_exact_mut(8).zip(self.0) {
+            bytes.copy_from_slice(&field.to_le_bytes());
+        }
+    }
+}
+
+/// Messages on each path: several full buffers of the larger ones.
+const MESSAGES: usize = 2000;
+
+/// Sends on every path; how often each allocates, by its name.
+async fn sent(sink: &mut impl MessageSink) -> [(&'static str, usize); 6] {
+    let (msg, tick) = ([b'm'; 1400], Tick([7; 7]));
+    let mut counts = [("", 0); 6];
+    let mut begin = CALLS.get();
+    let mut count = |path: usize, name| {
+        counts[path] = (name, CALLS.get() - begin);
+        begin = CALLS.get();
+    };
+    for _ in 0..MESSAGES {
+        if sink.try_feed(msg.as_slice()).is_err() {
+            sink.flush().await.unwrap();
+        }
+    }
+    count(0, "try_feed");
+    for _ in 0..MESSAGES {
+        sink.feed(msg.as_slice()).await.unwrap();
+    }
+    count(1, "feed");
+    for _ in 0..MESSAGES {
+        sink.feed(&tick).await.unwrap();
+    }
+    count(2, "feed of a struct");
+    for _ in 0..MESSAGES {
+        sink.send(msg.as_slice()).await.unwrap();
+    }
+    count(3, "send");
+    for _ in 0..MESSAGES / 100 {
+        sink.send_batch(std::iter::repeat_n(msg.as_slice(), 100)).await.unwrap();
+    }
+    count(4, "send_batch");
+    for _ in 0..MESSAGES {
+        sink.flush().await.unwrap();
+    }
+    count(5, "flush");
+    counts
+}
+
+async fn allocates_nothing(mut sink: impl MessageSink, peers: Peers) {
+    sink.connect().await.unwrap();
+    peers.accept();
+    assert_ne!(CALLS.get(), 0, "the counter counts");
+    // What is taken once (the first use of a path) is no cost per message.
+    sent(&mut sink).await;
+    for (path, calls) in sent(&mut sink).await {
+        assert_eq!(calls, 0, "{path} allocated, {MESSAGES} messages");
+    }
+}
+
+#[tokio::test]
+async fn typed_stack_allocates_nothing_per_message() {
+    let peers = Peers::listen();
+    allocates_nothing(typed(&peers), peers).await;
+}
+
+#[tokio::test]
+async fn stack_by_name_allocates_nothing_per_message() {
+    let peers = Peers::listen();
+    allocates_nothing(by_name(&peers), peers).await;
+}
