@@ -81,6 +81,24 @@ fn feed_loop<T: Feed<M>, M: ?Sized>(sink: &mut T, msg: &M, count: usize) -> Resu
     })
 }
 
+/// Memory for a message of `len` bytes at each of the [`PLACES`].
+fn page(len: usize) -> Vec<u8> {
+    black_box(vec![b'm'; len + 4096])
+}
+
+/// Where the messages lie: `memcpy` takes another way when source and destination are within 256
+/// bytes of each other modulo a page, which depends on where an allocator has put the two. Over all
+/// of these, each message meets that once, whatever the buffer's address.
+const PLACES: [usize; 16] = {
+    let mut places = [0; 16];
+    let mut index = 0;
+    while index < 16 {
+        places[index] = index * 256;
+        index += 1;
+    }
+    places
+};
+
 /// Appends `count` messages within one buffer, then checks that they arrive.
 fn try_feed<T, F>(connect: F, payload: Payload, count: usize)
 where
@@ -91,12 +109,20 @@ where
     let mut sink = runtime.block_on(connect(&peers));
     match payload {
         Payload::Bytes(len) => {
-            let msg = black_box(vec![b'm'; len]);
-            collected(|| try_feed_loop(&mut sink, msg.as_slice(), count));
+            let page = page(len);
+            for place in PLACES {
+                collected(|| try_feed_loop(&mut sink, &page[place..][..len], count));
+                runtime.block_on(sink.flush()).expect("the receivers read");
+            }
         }
-        Payload::Struct => collected(|| try_feed_loop(&mut sink, &TICK, count)),
+        Payload::Struct => {
+            for _ in PLACES {
+                collected(|| try_feed_loop(&mut sink, &TICK, count));
+                runtime.block_on(sink.flush()).expect("the receivers read");
+            }
+        }
     }
-    finish(&runtime, &peers, sink, count * payload.frame_len());
+    finish(&runtime, &peers, sink, PLACES.len() * count * payload.frame_len());
 }
 
 /// As `try_feed`, by awaiting in an async loop that is polled once.
@@ -108,9 +134,12 @@ where
     let (runtime, peers) = (runtime(), Peers::listen());
     let mut sink = runtime.block_on(connect(&peers));
     let Payload::Bytes(len) = payload else { unreachable!("bytes only") };
-    let msg = black_box(vec![b'm'; len]);
-    collected(|| feed_loop(&mut sink, msg.as_slice(), count)).expect("there is room");
-    finish(&runtime, &peers, sink, count * payload.frame_len());
+    let page = page(len);
+    for place in PLACES {
+        collected(|| feed_loop(&mut sink, &page[place..][..len], count)).expect("room");
+        runtime.block_on(sink.flush()).expect("the receivers read");
+    }
+    finish(&runtime, &peers, sink, PLACES.len() * count * payload.frame_len());
 }
 
 /// Fills the buffer and flushes it, `count` times; only the flushes are counted.
