@@ -67,7 +67,8 @@ pub trait Encode {
         None
     }
 
-    /// Which priority lane it takes where there are lanes; 0, the default, is the most urgent.
+    /// Which priority lane it takes where there are lanes; the higher, the more urgent. 0, the default,
+    /// is the least urgent, so that what is marked goes before what is not.
     #[inline]
     fn lane(&self) -> u8 {
         0
@@ -186,7 +187,7 @@ encode_by_inner!([M: Encode] WithDeadline<M>, self => self.1, {
 /// Gives a message of any type a [priority lane](Encode::lane): `InLane(0, &msg)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InLane<M>(
-    /// The lane; 0 is the most urgent.
+    /// The lane; the higher, the more urgent.
     pub u8,
     /// The message.
     pub M,

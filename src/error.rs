@@ -72,7 +72,8 @@ pub enum ErrorKind {
     Full,
     /// A frame that can never fit.
     TooLarge {
-        /// Bytes of the frame, header included.
+        /// Bytes of the frame, header included; 0 where the error comes from a
+        /// [`TryFeedError`], which has no numbers.
         requested: usize,
         /// Bytes that a frame may have here.
         available: usize,
@@ -103,6 +104,8 @@ impl fmt::Display for ErrorKind {
             }
             Self::Closed => "the sink is closed; build a new one",
             Self::Full => "the buffer is full; wait for room with `feed`, or try again later",
+            // From a refusal, which is one byte and has no numbers.
+            Self::TooLarge { requested: 0, .. } => return TryFeedError::TooLarge.fmt(f),
             Self::TooLarge { requested, available } => {
                 return write!(
                     f,
@@ -122,16 +125,17 @@ impl fmt::Display for ErrorKind {
 /// An error with its context: which service, which endpoint, which attempt, and the cause.
 ///
 /// One word wide; built on cold paths only.
+#[derive(Clone)]
 pub struct SinkError(Box<Context>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Context {
     kind: ErrorKind,
     service: Option<Arc<str>>,
     endpoint: Option<Arc<str>>,
     attempt: u32,
     help: Option<String>,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl SinkError {
@@ -174,7 +178,7 @@ impl SinkError {
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 

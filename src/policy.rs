@@ -119,6 +119,57 @@ impl LazyPolicy {
     }
 }
 
+/// What is set, for links and layers that run by it; the `with_` methods say what each means.
+impl LazyPolicy {
+    /// How long one attempt to connect may take.
+    #[must_use]
+    pub const fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The waits between attempts.
+    #[must_use]
+    pub const fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// How many attempts in a row may fail; 0 is no limit.
+    #[must_use]
+    pub const fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// How long a connection must have been up for the back-off to start over.
+    #[must_use]
+    pub const fn min_uptime(&self) -> Duration {
+        self.min_uptime
+    }
+
+    /// After how long without data the sink goes to sleep.
+    #[must_use]
+    pub const fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// How long `close` and `disconnect` go on trying.
+    #[must_use]
+    pub const fn close_deadline(&self) -> Duration {
+        self.close_deadline
+    }
+
+    /// When a lost connection is made again.
+    #[must_use]
+    pub const fn reconnect(&self) -> Reconnect {
+        self.reconnect
+    }
+
+    /// Whether frames are counted.
+    #[must_use]
+    pub const fn counting(&self) -> bool {
+        self.counting
+    }
+}
+
 impl Default for LazyPolicy {
     fn default() -> Self {
         Self::new()

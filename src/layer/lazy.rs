@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::SinkError;
 use crate::forward_sink;
-use crate::policy::{Backoff, LazyPolicy};
+use crate::policy::{Backoff, LazyPolicy, Reconnect};
 use crate::sink::{End, MessageSink};
 
 /// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close deadline.
@@ -85,6 +85,16 @@ impl<S: MessageSink> Lazy<S> {
         self.change(|policy| policy.with_max_attempts(attempts))
     }
 
+    /// See [`LazyPolicy::with_min_uptime`].
+    pub fn with_min_uptime(self, uptime: Duration) -> Self {
+        self.change(|policy| policy.with_min_uptime(uptime))
+    }
+
+    /// See [`LazyPolicy::with_reconnect`].
+    pub fn with_reconnect(self, reconnect: Reconnect) -> Self {
+        self.change(|policy| policy.with_reconnect(reconnect))
+    }
+
     /// See [`LazyPolicy::with_idle_timeout`].
     pub fn with_idle_timeout(self, timeout: Option<Duration>) -> Self {
         self.change(|policy| policy.with_idle_timeout(timeout))
@@ -129,7 +139,7 @@ impl<S> Lazy<S> {
 
 impl<S: MessageSink> MessageSink for Lazy<S> {
     forward_sink! { inner:
-        try_feed append room try_ready poll_ready poll_close poll_disconnect poll_connect hurry end
+        try_feed append room try_ready poll_ready poll_feed poll_close poll_disconnect poll_connect hurry end
         state is_connected accepted_bytes report_into take_events
     }
 

@@ -28,7 +28,7 @@
 ///     }
 ///
 ///     forward_sink! { inner:
-///         try_feed append room try_ready poll_flush poll_close poll_disconnect poll_connect hurry end state
+///         try_feed append room try_ready poll_feed poll_flush poll_close poll_disconnect poll_connect hurry end state
 ///         is_connected accepted_bytes report_into take_events set_policy close_deadline
 ///     }
 /// }
@@ -42,25 +42,37 @@ macro_rules! forward_sink {
             &mut self,
             msg: &M,
         ) -> Result<(), $crate::TryFeedError> {
-            self.$inner.try_feed(msg)
+            $crate::forward_sink!(@inner self $inner).try_feed(msg)
         }
     };
     (@append $inner:tt) => {
         #[inline]
         fn append<M: $crate::Encode + ?Sized>(&mut self, msg: &M) -> bool {
-            self.$inner.append(msg)
+            $crate::forward_sink!(@inner self $inner).append(msg)
         }
     };
     (@room $inner:tt) => {
         #[inline]
         fn room(&self, len: usize) -> bool {
-            self.$inner.room(len)
+            $crate::forward_sink!(@inner self $inner).room(len)
+        }
+    };
+    (@inner $self:ident *) => { (**$self) };
+    (@inner $self:ident $inner:tt) => { $self.$inner };
+    (@poll_feed $inner:tt) => {
+        #[inline]
+        fn poll_feed<M: $crate::Encode + ?Sized>(
+            &mut self,
+            cx: &mut std::task::Context<'_>,
+            msg: &M,
+        ) -> std::task::Poll<Result<(), $crate::SinkError>> {
+            $crate::forward_sink!(@inner self $inner).poll_feed(cx, msg)
         }
     };
     (@try_ready $inner:tt) => {
         #[inline]
         fn try_ready(&mut self, len: usize) -> Result<(), $crate::TryFeedError> {
-            self.$inner.try_ready(len)
+            $crate::forward_sink!(@inner self $inner).try_ready(len)
         }
     };
     (@poll_ready $inner:tt) => {
@@ -70,7 +82,7 @@ macro_rules! forward_sink {
             cx: &mut std::task::Context<'_>,
             len: usize,
         ) -> std::task::Poll<Result<(), $crate::SinkError>> {
-            self.$inner.poll_ready(cx, len)
+            $crate::forward_sink!(@inner self $inner).poll_ready(cx, len)
         }
     };
     (@poll_flush $inner:tt) => { $crate::forward_sink!(@@ poll_flush $inner); };
@@ -85,52 +97,69 @@ macro_rules! forward_sink {
             &mut self,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<Result<(), $crate::SinkError>> {
-            self.$inner.$poll(cx)
+            $crate::forward_sink!(@inner self $inner).$poll(cx)
         }
     };
     (@hurry $inner:tt) => {
         fn hurry(&mut self) {
-            self.$inner.hurry();
+            $crate::forward_sink!(@inner self $inner).hurry();
         }
     };
     (@end $inner:tt) => {
         fn end(&mut self, end: $crate::End) {
-            self.$inner.end(end);
+            $crate::forward_sink!(@inner self $inner).end(end);
         }
     };
     (@state $inner:tt) => {
         fn state(&self) -> $crate::SinkState {
-            self.$inner.state()
+            $crate::forward_sink!(@inner self $inner).state()
         }
     };
     (@is_connected $inner:tt) => {
         fn is_connected(&self) -> bool {
-            self.$inner.is_connected()
+            $crate::forward_sink!(@inner self $inner).is_connected()
         }
     };
     (@accepted_bytes $inner:tt) => {
         fn accepted_bytes(&self) -> u64 {
-            self.$inner.accepted_bytes()
+            $crate::forward_sink!(@inner self $inner).accepted_bytes()
         }
     };
     (@report_into $inner:tt) => {
         fn report_into(&self, report: &mut $crate::Report) {
-            self.$inner.report_into(report);
+            $crate::forward_sink!(@inner self $inner).report_into(report);
         }
     };
     (@take_events $inner:tt) => {
         fn take_events<E: FnMut($crate::Event)>(&mut self, each: &mut E) {
-            self.$inner.take_events(each);
+            $crate::forward_sink!(@inner self $inner).take_events(each);
         }
     };
     (@set_policy $inner:tt) => {
         fn set_policy(&mut self, policy: &std::sync::Arc<$crate::LazyPolicy>) {
-            self.$inner.set_policy(policy);
+            $crate::forward_sink!(@inner self $inner).set_policy(policy);
         }
     };
     (@close_deadline $inner:tt) => {
         fn close_deadline(&self) -> std::time::Duration {
-            self.$inner.close_deadline()
+            $crate::forward_sink!(@inner self $inner).close_deadline()
         }
     };
 }
+
+use crate::sink::MessageSink;
+
+/// Makes a pointer to a sink a sink.
+macro_rules! sink_by_pointer {
+    ($($pointer:ty),*) => {
+        $(impl<S: MessageSink + ?Sized> MessageSink for $pointer {
+            forward_sink! { *:
+                try_feed append room try_ready poll_ready poll_feed poll_flush poll_close
+                poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
+                take_events set_policy close_deadline
+            }
+        })*
+    };
+}
+
+sink_by_pointer!(&mut S, Box<S>);

@@ -1,6 +1,7 @@
 //! The named futures of [`MessageSink`](crate::MessageSink)'s methods.
 //!
-//! They borrow the sink, allocate nothing, and are `Send` when the sink and the message are.
+//! They borrow the sink, allocate nothing, and are `Send` when the sink is `Send` and
+//! the message, which is borrowed, is `Sync`.
 
 use std::fmt;
 use std::future::Future;
@@ -39,28 +40,8 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Feed<'_, S, M> {
         if this.sink.append(this.msg) {
             return Poll::Ready(Ok(()));
         }
-        poll_feed(this.sink, this.msg, cx)
+        this.sink.poll_feed(cx, this.msg)
     }
-}
-
-/// Waits for room, then feeds.
-#[cold]
-fn poll_feed<S: MessageSink + ?Sized, M: Encode + ?Sized>(
-    sink: &mut S,
-    msg: &M,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), SinkError>> {
-    // Room was promised for the length asked about. A message that says another length each time
-    // it is asked gets a few more chances, then the refusal.
-    for _ in 0..8 {
-        ready!(sink.poll_ready(cx, msg.encoded_len()))?;
-        match sink.try_feed(msg) {
-            Ok(()) => return Poll::Ready(Ok(())),
-            Err(refusal) if refusal.is_full() => {}
-            Err(refusal) => return Poll::Ready(Err(refusal.into())),
-        }
-    }
-    Poll::Ready(Err(ErrorKind::InvalidMessage.into()))
 }
 
 /// The future of [`MessageSink::flush`].
@@ -114,7 +95,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Send<'_, S, M> {
         let this = self.get_mut();
         if !this.accepted {
             if !this.sink.append(this.msg) {
-                ready!(poll_feed(this.sink, this.msg, cx))?;
+                ready!(this.sink.poll_feed(cx, this.msg))?;
             }
             this.accepted = true;
         }
@@ -156,7 +137,7 @@ impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_
         let this = self.get_mut();
         while let Some(msg) = this.waiting.take().or_else(|| this.msgs.next()) {
             if !this.sink.append(&msg) {
-                match poll_feed(this.sink, &msg, cx) {
+                match this.sink.poll_feed(cx, &msg) {
                     Poll::Ready(Ok(())) => {}
                     refused_or_pending => {
                         this.waiting = Some(msg);

@@ -6,13 +6,13 @@ mod report;
 mod state;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub use self::report::{ConnectionEnd, Count, EndCause, Event, LeafReport, Report};
 pub use self::state::SinkState;
 use crate::encode::Encode;
-use crate::error::{SinkError, TryFeedError};
+use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::policy::LazyPolicy;
 
 /// Accepts messages and brings them to where they go.
@@ -41,7 +41,7 @@ use crate::policy::LazyPolicy;
 /// A sink of one's own, which counts bytes, and its use:
 ///
 /// ```
-/// use std::task::{Context, Poll};
+/// use std::task::{Context, Poll, ready};
 /// use torq_message_sink::{Encode, MessageSink, SinkError, TryFeedError};
 ///
 /// #[derive(Default)]
@@ -104,9 +104,12 @@ pub trait MessageSink {
     /// Accepts `msg` if that takes nothing but writing it into the buffer. False says that it takes
     /// a closer look, and nothing else: ask [`poll_ready`](Self::poll_ready), which is what
     /// [`feed`](Self::feed) does. Never wakes the sink, never writes to a link.
+    /// The default never does.
     #[inline]
+    #[must_use = "a message that was not appended still has to be fed"]
     fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        self.room(msg.encoded_len()) && self.try_feed(msg).is_ok()
+        let _ = msg;
+        false
     }
 
     /// Whether a message of `len` bytes would be accepted now, without doing anything. A sleeping
@@ -132,6 +135,33 @@ pub trait MessageSink {
     /// [`SinkError`]: closed, too large for this sink, no runtime, or the attempts to connect are
     /// used up. Nothing that was accepted is lost.
     fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>>;
+
+    /// Accepts `msg`, waiting for room: what [`feed`](Self::feed) does when
+    /// [`append`](Self::append) did not. The default waits for room of the message's size; layers that
+    /// look at the message itself (its key, its deadline) may know better.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready) and [`try_feed`](Self::try_feed). The message was not
+    /// accepted.
+    #[cold]
+    fn poll_feed<M: Encode + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        msg: &M,
+    ) -> Poll<Result<(), SinkError>> {
+        // Room was promised for the length asked about. A message that says another length each
+        // time it is asked gets a few more chances, then the refusal.
+        for _ in 0..8 {
+            ready!(self.poll_ready(cx, msg.encoded_len()))?;
+            match self.try_feed(msg) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refusal) if refusal.is_full() => {}
+                Err(refusal) => return Poll::Ready(Err(refusal.into())),
+            }
+        }
+        Poll::Ready(Err(ErrorKind::InvalidMessage.into()))
+    }
 
     /// Pushes out everything accepted, until kernels have taken it.
     ///

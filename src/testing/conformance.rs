@@ -322,6 +322,8 @@ pub fn forwards_every_method<S: MessageSink>(
     let _ = (sink.try_ready(1), called("try_ready"));
     let _ = (sink.try_feed("m"), called("try_feed"));
     let _ = (sink.append("m"), called("append"));
+    let _ = (sink.poll_feed(&mut cx, "m"), called("poll_feed"));
+    let _ = (sink.is_connected(), called("is_connected"));
     let _ = (sink.poll_ready(&mut cx, 1), called("poll_ready"));
     let _ = (sink.poll_flush(&mut cx), called("poll_flush"));
     let _ = (sink.poll_connect(&mut cx), called("poll_connect"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use super::lock;
@@ -184,6 +184,21 @@ impl MessageSink for ScriptedSink {
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_feed<M: Encode + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        msg: &M,
+    ) -> Poll<Result<(), SinkError>> {
+        drop(self.called("poll_feed"));
+        ready!(self.poll_ready(cx, msg.encoded_len()))?;
+        Poll::Ready(self.try_feed(msg).map_err(SinkError::from))
+    }
+
+    fn is_connected(&self) -> bool {
+        drop(self.called("is_connected"));
+        self.state() == SinkState::Connected
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
