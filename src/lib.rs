@@ -42,5 +42,6 @@ pub use crate::registry::{
     Target, TcpOptions, UnixOptions, WhenFull,
 };
 pub use crate::sink::{
-    ConnectionEnd, Count, End, EndCause, Event, LeafReport, MessageSink, Report, SinkState, future,
+    ConnectionEnd, Count, Dropped, End, EndCause, Event, LeafReport, MessageSink, Report,
+    SinkState, future,
 };

@@ -194,7 +194,7 @@ fn leaves(report: &Report) -> Vec<Leaf> {
         accepted: count(leaf.accepted),
         written: count(leaf.written),
         buffered: count(leaf.buffered),
-        dropped: count(leaf.dropped),
+        dropped: count(leaf.dropped.total()),
         unconfirmed: count(leaf.unconfirmed),
         rewritten_bytes: leaf.rewritten_bytes,
         connections: leaf.connections,

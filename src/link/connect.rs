@@ -4,28 +4,33 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::link::Connect;
+use crate::link::{Connect, trace};
 use crate::policy::LazyPolicy;
 
 /// A connection in the making. Dropped, it stops trying.
 pub(crate) struct Attempt<Io> {
-    task: JoinHandle<io::Result<Io>>,
+    task: JoinHandle<Outcome<Io>>,
     progress: Arc<Progress>,
 }
+
+/// What comes of an attempt: a connection, or why the last try failed.
+pub(crate) type Outcome<Io> = Result<Io, Arc<io::Error>>;
 
 /// What the task tells while it runs.
 #[derive(Default)]
 struct Progress {
     failures: AtomicU32,
     waiting: AtomicBool,
+    /// Why the last attempt failed.
+    error: Mutex<Option<Arc<io::Error>>>,
 }
 
 impl<Io: Send + 'static> Attempt<Io> {
@@ -49,7 +54,7 @@ impl<Io: Send + 'static> Attempt<Io> {
 
     /// Waits for the outcome; none when the task's runtime has gone. Registers no waker when there
     /// is no `cx`.
-    pub(crate) fn poll(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<io::Result<Io>>> {
+    pub(crate) fn poll(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Outcome<Io>>> {
         let outcome = match cx {
             Some(cx) => ready!(Pin::new(&mut self.task).poll(cx)),
             // A finished task answers at once; polling an unfinished one would replace the waker
@@ -65,7 +70,7 @@ impl<Io: Send + 'static> Attempt<Io> {
             // It panicked (a user's connector): a failed attempt like any other.
             Err(error) => {
                 self.progress.failures.fetch_add(1, Ordering::Relaxed);
-                Some(Err(io::Error::other(error)))
+                Some(Err(Arc::new(io::Error::other(error))))
             }
         })
     }
@@ -77,9 +82,21 @@ impl<Io> Attempt<Io> {
         self.progress.failures.load(Ordering::Relaxed)
     }
 
+    /// Why the last attempt failed, if one has.
+    pub(crate) fn error(&self) -> Option<Arc<io::Error>> {
+        self.progress.last_error().clone()
+    }
+
     /// Whether it waits for its next attempt.
     pub(crate) fn is_waiting(&self) -> bool {
         self.progress.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Progress {
+    /// Held for a moment at a time: to put an error there, or to copy it.
+    fn last_error(&self) -> MutexGuard<'_, Option<Arc<io::Error>>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,7 +118,7 @@ async fn establish<C: Connect>(
     policy: Arc<LazyPolicy>,
     progress: Arc<Progress>,
     mut at_once: bool,
-) -> io::Result<C::Io> {
+) -> Outcome<C::Io> {
     let mut tried = 0;
     loop {
         let failures = progress.failures.load(Ordering::Relaxed);
@@ -118,6 +135,9 @@ async fn establish<C: Connect>(
             Ok(Err(error)) => error,
             Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {timeout:?}")),
         };
+        trace::failed(&connector.endpoint(), failures.saturating_add(1), &error);
+        let error = Arc::new(error);
+        *progress.last_error() = Some(error.clone());
         progress.failures.store(failures.saturating_add(1), Ordering::Relaxed);
         tried += 1;
         if policy.max_attempts != 0 && tried >= policy.max_attempts {

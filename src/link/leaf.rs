@@ -6,7 +6,7 @@ use crate::buffer::Pending;
 use crate::framing::Framing;
 use crate::link::identity::Identity;
 use crate::link::trace;
-use crate::sink::{ConnectionEnd, Count, EndCause, Event, LeafReport, SinkState};
+use crate::sink::{ConnectionEnd, Count, Dropped, EndCause, Event, LeafReport, SinkState};
 
 /// A link's place in the stream of frames.
 ///
@@ -31,6 +31,7 @@ struct Book {
     /// Where the running connection began.
     first: Count,
     rewritten_bytes: u64,
+    /// Given up when the sink was closed.
     dropped: Count,
     unconfirmed: Count,
     events: VecDeque<Event>,
@@ -135,10 +136,11 @@ impl Cursor {
             accepted: Count::new(pending.end(), self.messages + messages, who.counting),
             written: self.position(who.counting).minus(dropped),
             buffered: Count::new(pending.end() - self.taken, messages, who.counting),
-            dropped,
+            dropped: Dropped { closed: dropped },
             rewritten_bytes: book.rewritten_bytes,
             unconfirmed: if book.unconfirmed.bytes == 0 { zero } else { book.unconfirmed },
             connections: book.connections,
+            error: None,
             events_lost: book.events_lost,
         }
     }

@@ -1,5 +1,6 @@
 //! The link over one byte stream at a time: writing, noticing the end, connecting anew.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -85,6 +86,8 @@ pub struct StreamLink<C: Connect> {
     cursor: Cursor,
     /// Attempts that failed in a row; a connection that did not last counts as one.
     failures: u32,
+    /// Why the last of them failed.
+    reason: Option<Arc<io::Error>>,
     /// The policy's, where each write can see it.
     counting: bool,
 }
@@ -112,6 +115,7 @@ impl<C: Connect> StreamLink<C> {
             state: State::Asleep,
             cursor: Cursor::default(),
             failures: 0,
+            reason: None,
             counting: false,
         }
     }
@@ -262,14 +266,15 @@ impl<C: Connect> StreamLink<C> {
         match outcome {
             Ok(io) => {
                 self.state = State::Connected(Live::new(io));
+                self.reason = None;
                 let who = identity(&self.connector, &self.service, self.counting);
                 self.cursor.begin(who, self.failures);
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
                 self.state = State::Asleep;
-                let failed = self.error(ErrorKind::Unreachable).with_attempt(self.failures);
-                Poll::Ready(Err(failed.with_source(error)))
+                self.reason = Some(error.clone());
+                Poll::Ready(Err(self.unreachable(self.failures, error)))
             }
         }
     }
@@ -303,7 +308,10 @@ impl<C: Connect> StreamLink<C> {
     fn hang_up(&mut self, cause: EndCause) {
         match std::mem::replace(&mut self.state, State::Asleep) {
             State::Asleep => {}
-            State::Connecting(attempt) => self.failures = attempt.failures(),
+            State::Connecting(attempt) => {
+                self.failures = attempt.failures();
+                self.reason = attempt.error().or_else(|| self.reason.take());
+            }
             State::Connected(mut live) | State::Draining { mut live, .. } => {
                 let _ = live.shut_down();
                 drop(live);
@@ -315,6 +323,10 @@ impl<C: Connect> StreamLink<C> {
 
     fn finish(&mut self, cause: EndCause) {
         self.cursor.finish(identity(&self.connector, &self.service, self.counting), cause);
+    }
+
+    fn unreachable(&self, failures: u32, error: Arc<io::Error>) -> SinkError {
+        self.error(ErrorKind::Unreachable).with_attempt(failures).with_source(error)
     }
 
     fn error(&self, kind: ErrorKind) -> SinkError {
@@ -412,6 +424,7 @@ impl<C: Connect> Link for StreamLink<C> {
         match &self.state {
             State::Connecting(attempt) if attempt.is_waiting() => {
                 self.failures = attempt.failures();
+                self.reason = attempt.error().or_else(|| self.reason.take());
             }
             State::Asleep => {}
             _ => return,
@@ -441,7 +454,14 @@ impl<C: Connect> Link for StreamLink<C> {
 
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
         let who = identity(&self.connector, &self.service, self.counting);
-        report.leaves.push(self.cursor.report(who, self.state(), pending));
+        let mut leaf = self.cursor.report(who, self.state(), pending);
+        let (failures, reason) = match &self.state {
+            State::Connecting(attempt) => (attempt.failures(), attempt.error()),
+            _ => (self.failures, None),
+        };
+        leaf.error =
+            reason.or_else(|| self.reason.clone()).map(|error| self.unreachable(failures, error));
+        report.leaves.push(leaf);
     }
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {

@@ -5,8 +5,15 @@ pub(crate) use self::enabled::*;
 
 #[cfg(feature = "tracing")]
 mod enabled {
+    use std::io;
+
+    use crate::endpoint::Endpoint;
     use crate::link::identity::Identity;
     use crate::sink::{ConnectionEnd, Count, EndCause};
+
+    pub(crate) fn failed(endpoint: &Endpoint, failures: u32, error: &io::Error) {
+        tracing::warn!(%endpoint, failures, %error, "could not connect");
+    }
 
     pub(crate) fn connected(who: &Identity<'_>, connection: u32, first: Count, failures: u32) {
         tracing::info!(
@@ -47,8 +54,13 @@ pub(crate) use self::disabled::*;
 
 #[cfg(not(feature = "tracing"))]
 mod disabled {
+    use std::io;
+
+    use crate::endpoint::Endpoint;
     use crate::link::identity::Identity;
     use crate::sink::{ConnectionEnd, Count};
+
+    pub(crate) fn failed(_: &Endpoint, _: u32, _: &io::Error) {}
 
     pub(crate) fn connected(_: &Identity<'_>, _: u32, _: Count, _: u32) {}
 

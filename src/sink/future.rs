@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError};
-use crate::sink::{End, MessageSink, Report};
+use crate::sink::{End, LeafReport, MessageSink, Report};
 
 /// The future of [`MessageSink::feed`].
 #[must_use = "futures do nothing unless awaited"]
@@ -179,7 +179,6 @@ pin_project! {
         end: End,
         deadline: Duration,
         begun: bool,
-        error: Option<SinkError>,
         #[pin]
         timer: Option<Sleep>,
     }
@@ -187,7 +186,7 @@ pin_project! {
 
 impl<'a, S: ?Sized> Shutdown<'a, S> {
     pub(crate) fn new(sink: &'a mut S, end: End, deadline: Duration) -> Self {
-        Self { sink, end, deadline, begun: false, error: None, timer: None }
+        Self { sink, end, deadline, begun: false, timer: None }
     }
 }
 
@@ -205,7 +204,6 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             // A series of attempts is used up, but not the time: the next poll starts another one,
             // which waits out its back-off before it tries.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unreachable => {
-                *this.error = Some(error);
                 cx.waker().wake_by_ref();
                 false
             }
@@ -227,7 +225,8 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
         }
         this.sink.end(*this.end);
         let mut report = this.sink.report();
-        report.error = this.error.take().filter(|_| !report.is_complete());
+        let behind = |leaf: &&LeafReport| leaf.accepted.bytes != leaf.written.bytes;
+        report.error = report.leaves.iter().filter(behind).find_map(|leaf| leaf.error.clone());
         Poll::Ready(Ok(report))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-pub use self::report::{ConnectionEnd, Count, EndCause, Event, LeafReport, Report};
+pub use self::report::{ConnectionEnd, Count, Dropped, EndCause, Event, LeafReport, Report};
 pub use self::state::SinkState;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};

@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::endpoint::Endpoint;
 use crate::error::SinkError;
 use crate::sink::SinkState;
@@ -64,9 +62,8 @@ pub struct LeafReport {
     pub written: Count,
     /// Frames still in the sink's buffer.
     pub buffered: Count,
-    /// Frames given up, because the sink was closed (at its deadline, or by being dropped) before
-    /// they could be written.
-    pub dropped: Count,
+    /// Frames given up, by reason.
+    pub dropped: Dropped,
     /// Bytes written a second time: the beginnings of frames that a connection's end cut off.
     pub rewritten_bytes: u64,
     /// Upper bound of what kernels may have lost: what was written on connections that ended
@@ -74,9 +71,48 @@ pub struct LeafReport {
     pub unconfirmed: Count,
     /// Connections made so far.
     pub connections: u32,
+    /// Why the last attempts to connect failed, while there is no connection.
+    pub error: Option<SinkError>,
     /// Events that were not taken in time and are gone; see
     /// [`MessageSink::take_events`](crate::MessageSink::take_events).
     pub events_lost: u64,
+}
+
+impl LeafReport {
+    /// The report of a link that has done nothing yet.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, state: SinkState) -> Self {
+        Self {
+            service: None,
+            endpoint,
+            state,
+            accepted: Count::default(),
+            written: Count::default(),
+            buffered: Count::default(),
+            dropped: Dropped::default(),
+            rewritten_bytes: 0,
+            unconfirmed: Count::default(),
+            connections: 0,
+            error: None,
+            events_lost: 0,
+        }
+    }
+}
+
+/// Frames given up instead of written, by reason. A drop is always of whole frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// The sink was closed, at its deadline or by being dropped, before they could be written.
+    pub closed: Count,
+}
+
+impl Dropped {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> Count {
+        self.closed
+    }
 }
 
 /// What became of everything that a sink accepted, leaf by leaf in the stack's order.
@@ -84,8 +120,8 @@ pub struct LeafReport {
 #[non_exhaustive]
 pub struct Report {
     /// One entry per link.
-    pub leaves: SmallVec<[LeafReport; 2]>,
-    /// Why not everything was written, where it was not: the last error before the deadline.
+    pub leaves: Vec<LeafReport>,
+    /// Why not everything was written, where it was not: the first error of a leaf that lags behind.
     pub error: Option<SinkError>,
 }
 
@@ -110,7 +146,12 @@ impl fmt::Display for Report {
             write!(
                 f,
                 "{separator}{} ({}): accepted {}, written {}, buffered {}, dropped {}",
-                leaf.endpoint, leaf.state, leaf.accepted, leaf.written, leaf.buffered, leaf.dropped
+                leaf.endpoint,
+                leaf.state,
+                leaf.accepted,
+                leaf.written,
+                leaf.buffered,
+                leaf.dropped.total()
             )?;
         }
         Ok(())
@@ -122,6 +163,7 @@ impl fmt::Display for Report {
 #[non_exhaustive]
 pub enum Event {
     /// A connection was made.
+    #[non_exhaustive]
     Connected {
         /// The service's name, where the link has one.
         service: Option<Arc<str>>,
@@ -160,6 +202,15 @@ pub struct ConnectionEnd {
     pub next: Count,
     /// Why it ended.
     pub cause: EndCause,
+}
+
+impl ConnectionEnd {
+    /// The end of a connection on which nothing was written.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, connection: u32, cause: EndCause) -> Self {
+        let (service, first) = (None, Count::default());
+        Self { service, endpoint, connection, first, end: first, cut_bytes: 0, next: first, cause }
+    }
 }
 
 /// Why a connection ended.

@@ -227,13 +227,13 @@ impl Receiver {
         };
         assert_eq!(leaf.accepted.bytes, log.len(), "accepted is what was accepted");
         assert_eq!(leaf.written.bytes, taken, "written is what was written whole");
-        let kept = leaf.buffered.bytes + leaf.dropped.bytes;
+        let kept = leaf.buffered.bytes + leaf.dropped.total().bytes;
         assert_eq!(leaf.accepted.bytes, taken + kept, "nothing disappears");
         check_messages(leaf.accepted, log);
         check_messages(leaf.written, log);
         if let Some(accepted) = leaf.accepted.messages {
             let of = |count: torq_message_sink::Count| count.messages.expect("counting is on");
-            let sum = of(leaf.written) + of(leaf.buffered) + of(leaf.dropped);
+            let sum = of(leaf.written) + of(leaf.buffered) + of(leaf.dropped.total());
             assert_eq!(accepted, sum, "nothing disappears");
             assert_eq!(accepted, log.ends.len() as u64);
         }
