@@ -1,10 +1,12 @@
 //! What a sink says of its connections, over real sockets.
 
+use std::future::poll_fn;
 use std::io::Read;
 use std::net::TcpListener;
 
 use torq_message_sink::{
-    Buffered, EndCause, Event, MessageSink, Report, SinkError, TcpSink, UnixSink,
+    Buffered, EndCause, Event, LengthPrefixed, Link, MemorySink, MessageSink, Pending, Report,
+    SinkError, TcpSink, UnixSink,
 };
 
 fn end_cause(sink: &mut impl MessageSink) -> Option<EndCause> {
@@ -56,5 +58,20 @@ async fn peer_that_reads_to_our_end_confirms_everything() -> Result<(), SinkErro
     assert_eq!(received, b"\0\0\0\x01a");
     assert_eq!(end_cause(&mut sink), Some(EndCause::Drained));
     assert_eq!(unconfirmed(&report?), 0);
+    Ok(())
+}
+
+/// A composite may take a link in when the stream has long begun.
+#[tokio::test]
+async fn link_that_joins_late_begins_with_what_there_is() -> Result<(), SinkError> {
+    let (mut link, peer) = MemorySink::pair(64);
+    let framing = LengthPrefixed::new();
+    let frames = Pending::new(b"\0\0\0\x01a\0\0\0\x01b", 1000, &framing);
+    poll_fn(|cx| link.poll_write(cx, frames)).await?;
+    assert_eq!(link.taken(), 1010);
+    assert_eq!(peer.accept().expect("written").read(), b"\0\0\0\x01a\0\0\0\x01b");
+    let mut report = Report::default();
+    link.report_into(frames, &mut report);
+    assert_eq!((report.leaves[0].accepted.bytes, report.leaves[0].written.bytes), (10, 10));
     Ok(())
 }

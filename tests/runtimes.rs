@@ -1,11 +1,13 @@
 //! Runtimes that end, are missing, or must be shared fairly.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use torq_message_sink::{
     Backoff, Buffered, ErrorKind, Lazy, MemorySink, MessageSink, SinkState, TryFeedError, UnixSink,
+    forward_sink,
 };
 
 fn current_thread() -> Runtime {
@@ -86,7 +88,7 @@ fn read_all(mut from: impl std::io::Read) -> Vec<u8> {
 /// An endless loop of calls that are ready at once must let a timeout on the same thread fire. If it
 /// does not, this hangs; nothing is measured.
 macro_rules! endless_loop_is_interrupted {
-    ($($name:ident: |$sink:ident| $call:expr;)*) => {$(
+    ($($name:ident: $wrap:expr, |$sink:ident| $call:expr;)*) => {$(
         #[test]
         fn $name() {
             let dir = tempfile::tempdir().expect("a directory");
@@ -98,7 +100,8 @@ macro_rules! endless_loop_is_interrupted {
                 }
             });
             current_thread().block_on(async {
-                let mut $sink = Lazy::new(Buffered::new(UnixSink::new(&path).expect("a path")));
+                let link = UnixSink::new(&path).expect("a path");
+                let mut $sink = $wrap(Lazy::new(Buffered::with_capacity(link, 256 * 1024)));
                 let endless = async {
                     loop {
                         $call;
@@ -111,16 +114,19 @@ macro_rules! endless_loop_is_interrupted {
 }
 
 endless_loop_is_interrupted! {
-    timeout_around_endless_sends_fires: |sink| sink.send("tick").await.expect("sent");
-    timeout_around_endless_feeds_and_flushes_fires: |sink| {
+    timeout_around_endless_sends_fires: identity, |sink| sink.send("tick").await.expect("sent");
+    timeout_around_endless_feeds_and_flushes_fires: identity, |sink| {
         sink.feed("tick").await.expect("fed");
         sink.flush().await.expect("flushed");
     };
-    timeout_around_endless_feeds_fires: |sink| sink.feed("tick").await.expect("fed");
-    timeout_around_endless_batches_fires: |sink| sink.send_batch(["a", "b"]).await.expect("sent");
-    timeout_around_endless_flushes_of_nothing_fires: |sink| sink.flush().await.expect("flushed");
-    timeout_around_endless_connects_fires: |sink| sink.connect().await.expect("connected");
-    timeout_around_endless_disconnects_fires: |sink| sink.disconnect().await.expect("asleep");
+    timeout_around_endless_feeds_fires: identity, |sink| sink.feed("tick").await.expect("fed");
+    timeout_around_endless_batches_fires: identity, |sink| sink.send_batch(["a", "b"]).await.expect("sent");
+    timeout_around_endless_flushes_of_nothing_fires: identity, |sink| sink.flush().await.expect("flushed");
+    timeout_around_endless_connects_fires: identity, |sink| sink.connect().await.expect("connected");
+    timeout_around_endless_disconnects_fires: identity, |sink| sink.disconnect().await.expect("asleep");
+    timeout_around_endless_feeds_through_a_plain_layer_fires: Plain, |sink| {
+        sink.feed("tick").await.expect("fed");
+    };
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,4 +144,11 @@ async fn close_right_after_a_feed_cuts_the_back_off_short() {
     assert!(report.is_complete(), "{report}");
     assert_eq!(peer.accept().expect("at once").read(), b"\0\0\0\x01a\0\0\0\x01b");
     assert_eq!(sink.state(), SinkState::Closed);
+}
+
+/// A layer that passes on what it must, and has no fast path of its own.
+struct Plain<S>(S);
+
+impl<S: MessageSink> MessageSink for Plain<S> {
+    forward_sink! { 0: try_feed room poll_ready poll_flush poll_close }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Cursor {
     pub(crate) taken: u64,
     /// Frames up to `taken`, while counting is on.
     messages: u64,
+    /// Position where the link joined the stream.
+    joined: u64,
     /// Everything that only reports and events need. None until the first connection.
     book: Option<Box<Book>>,
 }
@@ -39,6 +41,12 @@ struct Book {
 }
 
 impl Cursor {
+    /// The link joins a stream that has begun, at `position`.
+    #[cold]
+    pub(crate) fn join(&mut self, position: u64) {
+        (self.written, self.taken, self.joined) = (position, position, position);
+    }
+
     /// Everything was written.
     #[inline]
     pub(crate) fn take_all(&mut self) {
@@ -133,8 +141,13 @@ impl Cursor {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             state,
-            accepted: Count::new(pending.end(), self.messages + messages, who.counting),
-            written: self.position(who.counting).minus(dropped),
+            accepted: Count::new(
+                pending.end() - self.joined,
+                self.messages + messages,
+                who.counting,
+            ),
+            written: Count::new(self.taken - self.joined, self.messages, who.counting)
+                .minus(dropped),
             buffered: Count::new(pending.end() - self.taken, messages, who.counting),
             dropped: Dropped { closed: dropped },
             rewritten_bytes: book.rewritten_bytes,

@@ -27,6 +27,8 @@ pub(super) enum Step {
     Done,
     /// There was nothing to write.
     Nothing,
+    /// The frames begin behind the link's place: it was added to a stream that had begun.
+    Behind,
     /// Some of it is written; there may be room for more.
     Some,
     /// The socket takes nothing more for now.

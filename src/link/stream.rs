@@ -166,6 +166,7 @@ impl<C: Connect> StreamLink<C> {
         loop {
             match step {
                 Step::Some => {}
+                Step::Behind => self.cursor.join(pending.start()),
                 Step::Unconnected => ready!(self.wait_for_connection(cx.as_deref_mut()))?,
                 Step::Lost(cause) => {
                     self.take_whole(pending);
@@ -193,7 +194,7 @@ impl<C: Connect> StreamLink<C> {
     fn step<F: Framing>(&mut self, pending: Pending<'_, F>) -> Step {
         let rest = pending.from(self.cursor.written);
         if rest.is_empty() {
-            return Step::Nothing;
+            return if self.cursor.written == pending.end() { Step::Nothing } else { Step::Behind };
         }
         match &mut self.state {
             State::Connected(live) => live.write(&mut self.cursor.written, rest),
