@@ -1,8 +1,8 @@
-//! Wall clock, in interleaved rounds within one run: this library beside the best twin, and the best
-//! twin beside itself, since a machine drifts more between two runs than the two differ.
+//! Wall clock, in interleaved rounds within one run: this library beside the best twin, and the
+//! best twin beside itself, since a machine drifts more between two runs than the two differ.
 //!
-//! `cargo bench --bench compare` compares; `cargo bench --bench compare -- sweep` tries write sizes.
-//! See docs/BENCHMARKS.md.
+//! `cargo bench --bench compare` compares; `cargo bench --bench compare -- sweep` tries write
+//! sizes. See docs/BENCHMARKS.md.
 
 mod support;
 

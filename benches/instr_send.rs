@@ -1,7 +1,7 @@
 //! Instructions per message and per flush, of this library and of hand-written twins.
 //!
-//! Run by `cargo bench --features instr --bench instr_send`; `cargo bench --bench gate` then makes a
-//! table of what it left and judges it. See docs/BENCHMARKS.md.
+//! Run by `cargo bench --features instr --bench instr_send`; `cargo bench --bench gate` then makes
+//! a table of what it left and judges it. See docs/BENCHMARKS.md.
 
 #![allow(missing_docs, reason = "the macros of iai-callgrind make public items")]
 

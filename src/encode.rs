@@ -67,8 +67,8 @@ pub trait Encode {
         None
     }
 
-    /// Which priority lane it takes where there are lanes; the higher, the more urgent. 0, the default,
-    /// is the least urgent, so that what is marked goes before what is not.
+    /// Which priority lane it takes where there are lanes; the higher, the more urgent. 0, the
+    /// default, is the least urgent, so that what is marked goes before what is not.
     #[inline]
     fn lane(&self) -> u8 {
         0

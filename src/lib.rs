@@ -7,7 +7,7 @@
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, and how it stands on the wire.
 //! - [`Report`], [`Event`]: what became of the messages.
-//! - [`Link`], [`Connect`], [`Io`]: links of one's own.
+//! - [`Link`], [`Connect`], [`Io`]: links of one's own; [`forward_sink!`] for layers.
 
 mod buffer;
 mod composite;

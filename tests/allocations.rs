@@ -1,4 +1,5 @@
-//! The send path allocates nothing per message: counted by an allocator that takes a test of its own.
+//! The send path allocates nothing per message: counted by an allocator that takes a test of its
+//! own.
 
 #![allow(unsafe_code, reason = "counting what is allocated takes a `GlobalAlloc`")]
 

@@ -85,8 +85,8 @@ fn read_all(mut from: impl std::io::Read) -> Vec<u8> {
     bytes
 }
 
-/// An endless loop of calls that are ready at once must let a timeout on the same thread fire. If it
-/// does not, this hangs; nothing is measured.
+/// An endless loop of calls that are ready at once must let a timeout on the same thread fire. If
+/// it does not, this hangs; nothing is measured.
 macro_rules! endless_loop_is_interrupted {
     ($($name:ident: $wrap:expr, |$sink:ident| $call:expr;)*) => {$(
         #[test]

@@ -1,4 +1,5 @@
-//! Receivers that read and discard, each connection in a thread of its own; and the sockets to them.
+//! Receivers that read and discard, each connection in a thread of its own; and the sockets to
+//! them.
 
 use std::future::poll_fn;
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! What arrived against what was written: lost, duplicated, reordered, torn, and which of it may be.
+//! What arrived against what was written: lost, duplicated, reordered, torn, and which of it may
+//! be.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,8 @@ pub struct Count {
     pub messages: u64,
 }
 
-/// One connection of a sink's leaf, as its events tell. Message numbers are those of the sink, which
-/// are the sequence numbers here.
+/// One connection of a sink's leaf, as its events tell. Message numbers are those of the sink,
+/// which are the sequence numbers here.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Connection {
     pub number: u32,

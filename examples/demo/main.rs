@@ -6,10 +6,10 @@
 //!
 //! starts this program again in three roles. The **adapter** starts first, when nobody is there to
 //! listen; it reads a services.toml and sends every message to `market_data`, a fan-out over a TCP
-//! and a unix socket. The two **strategies** start late and in the wrong order. One of them hangs in
-//! mid-stream, is killed and started again. Then it adds up what was sent and what arrived, and says
-//! whether the guarantees held: nothing duplicated, reordered or torn, and nothing lost but a suffix
-//! of what was written on the connection that died.
+//! and a unix socket. The two **strategies** start late and in the wrong order. One of them hangs
+//! in mid-stream, is killed and started again. Then it adds up what was sent and what arrived, and
+//! says whether the guarantees held: nothing duplicated, reordered or torn, and nothing lost but a
+//! suffix of what was written on the connection that died.
 //!
 //! To read it as an example of the library, begin with `adapter.rs` (the sending side) and
 //! `strategy.rs` (the receiving side); the others start processes, make input and check.

@@ -1,7 +1,7 @@
 //! The append path and its memory. All `unsafe` of this crate is in this file.
 //!
-//! One idea makes it fast: the *window*, kept as a cursor and its end. A message is appended when its
-//! frame ends before the window does; every other question (asleep? closed? full? longer than
+//! One idea makes it fast: the *window*, kept as a cursor and its end. A message is appended when
+//! its frame ends before the window does; every other question (asleep? closed? full? longer than
 //! allowed?) is asked only when it does not, because whoever has such a question closes the window:
 //! it ends at the cursor then, and no frame fits.
 
@@ -367,8 +367,8 @@ mod tests {
         assert!(!Store::new().allocate(isize::MAX as usize));
     }
 
-    /// Random operations against a `VecDeque`; under valgrind or a sanitizer this is the proof
-    /// that the pointers stay within the allocation.
+    /// Random operations against a `VecDeque`; CI runs it under valgrind, which sees a pointer that
+    /// leaves the allocation.
     #[test]
     fn agrees_with_a_deque_over_random_operations() {
         let mut rng = fastrand::Rng::with_seed(7);

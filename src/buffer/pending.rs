@@ -50,8 +50,8 @@ impl<'a, F: Framing> Pending<'a, F> {
         self.start + self.bytes.len() as u64
     }
 
-    /// The bytes from `position` on, as many as lie in one piece (today all of them); none when it lies
-    /// outside of what is held.
+    /// The bytes from `position` on, as many as lie in one piece (today all of them); none when it
+    /// lies outside of what is held.
     #[inline]
     #[must_use]
     pub fn from(&self, position: u64) -> &'a [u8] {

@@ -17,7 +17,8 @@ use crate::sink::{End, Event, Report, SinkState};
 /// link has its own place in them, its own connection and its own back-off. All of them gate: the
 /// buffer keeps a frame until the slowest link has it, and a flush waits for all.
 ///
-/// It is a link itself, so fan-outs nest.
+/// It is a link itself, so fan-outs nest. One without children takes everything and brings it
+/// nowhere.
 ///
 /// # Errors
 ///

@@ -86,7 +86,8 @@ impl SinkFactory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownService`], with the nearest name that is known.
+    /// [`ErrorKind::UnknownService`], with the nearest name that is known;
+    /// [`ErrorKind::InvalidEndpoint`] where no link leads to an endpoint of its kind.
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
         let route = match service.target() {
@@ -104,7 +105,7 @@ impl SinkFactory {
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy().clone())))
     }
 
-    /// Closes many sinks together, under one `deadline`. The outcomes stand in the order of the
+    /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the
     /// sinks, each as [`close_within`](MessageSink::close_within) answers it.
     ///
     /// # Cancel safety

@@ -5,10 +5,11 @@ use crate::forward_sink;
 use crate::layer::{Buffered, Lazy};
 use crate::sink::MessageSink;
 
-/// A sink built by name: one of the stacks that the factory knows, statically dispatched.
+/// A sink built by name, by [`SinkFactory::create_sink`](crate::SinkFactory::create_sink): one of
+/// the stacks that the factory knows, statically dispatched.
 ///
-/// The stacks differ only below the buffer. Feeding is the same code for all of them, as if the stack
-/// was written out in types; which one it is matters when bytes leave.
+/// The stacks differ only below the buffer. Feeding is the same code for all of them, as if the
+/// stack was written out in types; which one it is matters when bytes leave.
 #[derive(Debug)]
 #[must_use = "a sink does nothing unless it is fed"]
 pub struct SinkStack {
@@ -23,7 +24,8 @@ impl SinkStack {
 
 impl MessageSink for SinkStack {
     forward_sink! { inner:
-        try_feed append room try_ready poll_ready poll_feed poll_flush poll_close poll_disconnect poll_connect hurry end
-        state is_connected accepted_bytes report_into take_events set_policy close_deadline
+        try_feed append room try_ready poll_ready poll_feed poll_flush poll_close
+        poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
+        take_events set_policy close_deadline
     }
 }

@@ -12,8 +12,8 @@ use crate::encode::Encode;
 /// ends.
 ///
 /// One framing serves both ends: a sink writes frames with it, a [`Decoder`] reads them. Sinks also
-/// ask it for frame boundaries when a connection dies, since resending, skipping and dropping happen
-/// at whole frames only.
+/// ask it for frame boundaries when a connection dies, since resending, skipping and dropping
+/// happen at whole frames only.
 ///
 /// # Implementer notes
 ///

@@ -17,9 +17,9 @@ use crate::sink::{End, Event, MessageSink, Report, SinkState};
 
 /// A sink over a link: encodes messages into a buffer and writes the buffer to the link.
 ///
-/// Messages are written into the buffer in place, once, whatever number of links there is below. The
-/// buffer is written when a write's worth has gathered, and at a flush. A frame stays in it until the
-/// link's kernel has taken it whole, across any number of connections.
+/// Messages are written into the buffer in place, once, whatever number of links there is below.
+/// The buffer is written when a write's worth has gathered, and at a flush. A frame stays in it
+/// until the link's kernel has taken it whole, across any number of connections.
 ///
 /// It wakes by itself when it is fed, with the default [`LazyPolicy`] unless a
 /// [`Lazy`](crate::Lazy) above it holds another.
@@ -79,7 +79,8 @@ impl<L: Link> Buffered<L> {
     }
 
     /// Buffers `capacity_bytes` bytes of frames before `link`: that much memory while it is awake,
-    /// and the size of the largest frame it takes. Smaller than a header it takes no message at all.
+    /// and the size of the largest frame it takes. Smaller than a header it takes no message at
+    /// all.
     pub fn with_capacity(link: L, capacity_bytes: usize) -> Self {
         Self::with_framing(link, capacity_bytes, LengthPrefixed::new())
     }
@@ -222,8 +223,8 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         self.store.has(frame)
     }
 
-    /// Makes what room can be made without writing: wakes a sleeping sink, and extends a window that
-    /// the largest frame had limited. True if the frame fits now.
+    /// Makes what room can be made without writing: wakes a sleeping sink, and extends a window
+    /// that the largest frame had limited. True if the frame fits now.
     fn reopen(&mut self, frame: usize) -> Result<bool, SinkError> {
         if self.phase == Phase::Asleep {
             self.wake()?;

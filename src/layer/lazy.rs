@@ -11,11 +11,12 @@ use crate::forward_sink;
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
 use crate::sink::{End, MessageSink};
 
-/// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close deadline.
+/// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close
+/// deadline.
 ///
-/// Every sink here wakes when it is fed; with `Lazy` around it, it does so by a policy of one's own.
-/// The policy is handed down to the links, each of which runs it by itself, so the children of a
-/// fan-out reconnect independently. Of two `Lazy` the inner one wins.
+/// Every sink here wakes when it is fed; with `Lazy` around it, it does so by a policy of one's
+/// own. The policy is handed down to the links, each of which runs it by itself, so the children of
+/// a fan-out reconnect independently. Of two `Lazy` the inner one wins.
 ///
 /// Idle sleep is looked at in the calls that are made: a `flush` that finds nothing new, an
 /// [`idle_timeout`](LazyPolicy::with_idle_timeout) or more after the first such one, begins to
@@ -139,8 +140,8 @@ impl<S> Lazy<S> {
 
 impl<S: MessageSink> MessageSink for Lazy<S> {
     forward_sink! { inner:
-        try_feed append room try_ready poll_ready poll_feed poll_close poll_disconnect poll_connect hurry end
-        state is_connected accepted_bytes report_into take_events
+        try_feed append room try_ready poll_ready poll_feed poll_close poll_disconnect
+        poll_connect hurry end state is_connected accepted_bytes report_into take_events
     }
 
     #[inline]

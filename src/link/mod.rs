@@ -35,7 +35,7 @@ use crate::sink::{End, Event, Report, SinkState};
 ///
 /// A link becomes a sink under [`Buffered`](crate::Buffered). Composites such as
 /// [`Fanout`](crate::Fanout) are links over links. A link of one's own is usually a [`Connect`]
-/// with its [`Io`], which [`StreamLink`] turns into a link with all of its manners: back-off,
+/// with its [`Io`], which [`StreamLink`] turns into a link with back-off,
 /// resending, close detection, draining.
 ///
 /// # Implementer notes
@@ -124,7 +124,7 @@ pub trait Link {
 /// A link of one's own is this and an [`Io`]; see [`StreamLink`] for a complete one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not know how to connect",
-    note = "implement `Connect` for it: `connect`, which answers an `Io`, and `endpoint`"
+    note = "implement `Connect` for it: `connect`, which returns an `Io`, and `endpoint`"
 )]
 pub trait Connect: Clone + Send + Sync + 'static {
     /// The connections it makes.
@@ -184,14 +184,14 @@ pub trait Io: Send + Unpin + 'static {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when the peer has closed already, as far as can
-    /// be known without waiting: then its end does not mean that it has read to ours. Any other
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the peer has closed already, as far as
+    /// can be known without waiting: then its end does not mean that it has read to ours. Any other
     /// when the connection has failed.
     fn shutdown(&mut self) -> io::Result<()>;
 }
 
-/// [`Io::shutdown`] of a socket. It asks the kernel whether the peer has closed: the runtime may not
-/// have turned since.
+/// [`Io::shutdown`] of a socket. It asks the kernel whether the peer has closed: the runtime may
+/// not have turned since.
 fn shut_down(socket: &Socket) -> io::Result<()> {
     let closed = matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0));
     socket.shutdown(Shutdown::Write)?;

@@ -23,13 +23,14 @@ use crate::sink::{End, EndCause, Event, Report, SinkState};
 /// A link over connections of one kind, made one after the other as they are needed.
 ///
 /// [`TcpSink`](crate::TcpSink) and [`UnixSink`](crate::UnixSink) are such links. It connects when
-/// there is data, writes, notices a peer that has closed before it writes on, keeps each frame until
-/// it was taken whole, and repeats the one that a connection's end cut off from its first byte.
+/// there is data, writes, notices a peer that has closed before it writes on, keeps each frame
+/// until it was taken whole, and repeats the one that a connection's end cut off from its first
+/// byte.
 ///
 /// # Cost
 ///
-/// Asleep it holds no file descriptor, no task and no buffer. Connecting is one task; connected there
-/// is none.
+/// Asleep it holds no file descriptor, no task and no buffer. Connecting is one task; connected
+/// there is none.
 ///
 /// # Examples
 ///

@@ -67,8 +67,8 @@ impl Registry {
     /// # Errors
     ///
     /// [`ConfigError`] with everything that is wrong, if it cannot be read, has more than
-    /// [`MAX_BYTES`](Self::MAX_BYTES), is not UTF-8, not TOML, or does not say what it must. At most
-    /// `MAX_BYTES + 1` bytes are read, whatever the file is.
+    /// [`MAX_BYTES`](Self::MAX_BYTES), is not UTF-8, not TOML, or does not say what it must. At
+    /// most `MAX_BYTES + 1` bytes are read, whatever the file is.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let file: Arc<str> = path.display().to_string().into();

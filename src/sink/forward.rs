@@ -1,10 +1,10 @@
 //! Forwarding, method by method: layers name what they pass on, and write out what they change.
 
-/// Within `impl MessageSink` of a layer, defines the named methods as calls of the same method of the
-/// sink in a field: `forward_sink! { inner: try_feed append room ... }`.
+/// Within `impl MessageSink` of a layer, defines the named methods as calls of the same method of
+/// the sink in a field: `forward_sink! { inner: try_feed append room ... }`.
 ///
-/// Name every method of [`MessageSink`](crate::MessageSink) that has no body of its own there, except
-/// the ones that make futures: a forgotten one falls back to the default of a sink without a
+/// Name every method of [`MessageSink`](crate::MessageSink) that has no body of its own there,
+/// except the ones that make futures: a forgotten one falls back to the default of a sink without a
 /// connection.
 ///
 /// # Examples

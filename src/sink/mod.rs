@@ -137,8 +137,8 @@ pub trait MessageSink {
     fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>>;
 
     /// Accepts `msg`, waiting for room: what [`feed`](Self::feed) does when
-    /// [`append`](Self::append) did not. The default waits for room of the message's size; layers that
-    /// look at the message itself (its key, its deadline) may know better.
+    /// [`append`](Self::append) did not. The default waits for room of the message's size; layers
+    /// that look at the message itself (its key, its deadline) may know better.
     ///
     /// # Errors
     ///

@@ -121,7 +121,8 @@ impl Dropped {
 pub struct Report {
     /// One entry per link.
     pub leaves: Vec<LeafReport>,
-    /// Why not everything was written, where it was not: the first error of a leaf that lags behind.
+    /// Why not everything was written, where it was not: the first error of a leaf that lags
+    /// behind.
     pub error: Option<SinkError>,
 }
 

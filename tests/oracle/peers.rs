@@ -147,8 +147,8 @@ impl Receiver {
         moved
     }
 
-    /// Reads everything, but from connections that the peer has half closed and the sink holds on to:
-    /// the sink has to find that out without being given room.
+    /// Reads everything, but from connections that the peer has half closed and the sink holds on
+    /// to: the sink has to find that out without being given room.
     pub(crate) fn read_all_open(&mut self) -> bool {
         let mut moved = false;
         for stream in &mut self.streams {

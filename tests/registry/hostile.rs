@@ -38,7 +38,8 @@ fn every_prefix_of_the_sample_is_handled() {
 
 #[test]
 fn every_flipped_bit_of_the_sample_is_handled() {
-    // A different bit of each byte in each of two rounds: all eight take a while without saying more.
+    // A different bit of each byte in each of two rounds: all eight take a while without saying
+    // more.
     for round in [0, 5] {
         for at in 0..SAMPLE.len() {
             let mut bytes = SAMPLE.as_bytes().to_vec();
