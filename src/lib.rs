@@ -23,6 +23,7 @@ mod registry;
 mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timer;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{Fanout, LinkSet, VisitLink, VisitLinkMut};

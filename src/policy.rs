@@ -209,6 +209,9 @@ impl Backoff {
     #[must_use]
     pub fn ceiling(&self, failures: u32) -> Duration {
         let Some(exponent) = failures.checked_sub(1) else { return Duration::ZERO };
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
         let multiplier = if self.multiplier >= 1.0 { self.multiplier } else { 1.0 };
         let factor = multiplier.powi(exponent.min(i32::MAX as u32) as i32);
         let seconds = (self.initial.as_secs_f64() * factor).min(self.max.as_secs_f64());
@@ -218,7 +221,8 @@ impl Backoff {
     /// The wait itself: `fraction` of the ceiling, where `fraction` is uniform in 0 to 1.
     #[must_use]
     pub fn wait(&self, failures: u32, fraction: f64) -> Duration {
-        self.ceiling(failures).mul_f64(fraction.clamp(0.0, 1.0))
+        let seconds = self.ceiling(failures).as_secs_f64() * fraction.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.max)
     }
 }
 
@@ -252,5 +256,8 @@ mod tests {
         let forever = Backoff::new().with_initial(Duration::MAX).with_max(Duration::MAX);
         assert_eq!(forever.ceiling(9), Duration::MAX);
         assert!(forever.wait(9, 0.5) < Duration::MAX);
+        assert_eq!(forever.wait(9, 1.0), Duration::MAX);
+        let never = Backoff::new().with_initial(Duration::ZERO);
+        assert_eq!(never.wait(u32::MAX, 1.0), Duration::ZERO);
     }
 }

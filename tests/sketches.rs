@@ -328,8 +328,16 @@ impl<L: Link> Link for FailoverLinks<L> {
         self.links[self.active].poll_connect(cx)
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.links[self.active].poll_shutdown(cx)
+    fn poll_shutdown<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        if self.taken() != pending.end() {
+            ready!(self.poll_write(cx, pending))?;
+        }
+        let nothing = Pending::new(&[], self.links[self.active].taken(), pending.framing());
+        self.links[self.active].poll_shutdown(cx, nothing)
     }
 
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {

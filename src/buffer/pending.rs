@@ -71,11 +71,10 @@ impl<'a, F: Framing> Pending<'a, F> {
         // The bytes were written by this very framing, so every header is whole and valid; if one
         // is not (a framing that contradicts itself), the walk ends there.
         while let Ok(Some(len)) = self.framing.frame_len(self.from(at)) {
-            let next = at + len as u64;
-            if next > position || len == 0 {
-                break;
+            match at.checked_add(len as u64) {
+                Some(next) if next <= position && len > 0 => (at, frames) = (next, frames + 1),
+                _ => break,
             }
-            (at, frames) = (next, frames + 1);
         }
         (at, frames)
     }

@@ -101,9 +101,15 @@ impl<T: LinkSet> Link for Fanout<T> {
         connect.all
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shutdown = PollShutdown { cx, all: Poll::Ready(()) };
+    fn poll_shutdown<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        let mut shutdown =
+            PollShutdown { cx, pending, slowest: u64::MAX, all: Poll::Ready(Ok(())) };
         self.children.visit_mut(&mut shutdown);
+        self.taken = shutdown.slowest;
         shutdown.all
     }
 
@@ -120,6 +126,7 @@ impl<T: LinkSet> Link for Fanout<T> {
     }
 
     /// The worst state of any child: connected only when all are.
+    #[inline]
     fn state(&self) -> SinkState {
         let mut worst = Worst(SinkState::Connected);
         self.children.visit(&mut worst);
@@ -215,16 +222,17 @@ fn gather(all: &mut Poll<Result<(), SinkError>>, one: Poll<Result<(), SinkError>
     }
 }
 
-struct PollShutdown<'cx, 'w> {
+struct PollShutdown<'a, 'cx, 'w, F> {
     cx: &'cx mut Context<'w>,
-    all: Poll<()>,
+    pending: Pending<'a, F>,
+    slowest: u64,
+    all: Poll<Result<(), SinkError>>,
 }
 
-impl VisitLinkMut for PollShutdown<'_, '_> {
+impl<F: Framing> VisitLinkMut for PollShutdown<'_, '_, '_, F> {
     fn visit<L: Link>(&mut self, link: &mut L) {
-        if link.poll_shutdown(self.cx).is_pending() {
-            self.all = Poll::Pending;
-        }
+        gather(&mut self.all, link.poll_shutdown(self.cx, self.pending));
+        self.slowest = self.slowest.min(link.taken());
     }
 }
 
@@ -275,6 +283,7 @@ impl VisitLink for SmallestWrite {
 struct Worst(SinkState);
 
 impl VisitLink for Worst {
+    #[inline]
     fn visit<L: Link>(&mut self, link: &L) {
         self.0 = self.0.max(link.state());
     }

@@ -57,8 +57,12 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.poll_connect(cx),)+ }
             }
 
-            fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-                match self { $(Self::$variant(link) => link.poll_shutdown(cx),)+ }
+            fn poll_shutdown<F: Framing>(
+                &mut self,
+                cx: &mut Context<'_>,
+                pending: Pending<'_, F>,
+            ) -> Poll<Result<(), SinkError>> {
+                match self { $(Self::$variant(link) => link.poll_shutdown(cx, pending),)+ }
             }
 
             fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
@@ -69,6 +73,7 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.hurry(pending),)+ }
             }
 
+            #[inline]
             fn state(&self) -> SinkState {
                 match self { $(Self::$variant(link) => link.state(),)+ }
             }

@@ -56,6 +56,8 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     /// Position of the first pending byte in the stream of everything accepted.
     start: u64,
     phase: Phase,
+    /// Whether the last push has left something, so that some links were done before others.
+    lagging: bool,
     close_deadline: Duration,
 }
 
@@ -97,6 +99,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             write_size: 0,
             start: 0,
             phase: Phase::Asleep,
+            lagging: false,
             close_deadline: LazyPolicy::new().close_deadline,
         }
     }
@@ -144,17 +147,17 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         let written = self.link.try_write(pending);
         self.release();
-        match (self.open(frame), written) {
-            // With room for the message an error is no reason to refuse it: it is new data, and
-            // sets the link going again.
-            (true, Ok(())) => Ok(()),
-            (true, Err(_)) => self.link.wake().map_err(|error| refusal(error.kind())),
-            (false, Ok(())) => Err(TryFeedError::Full),
-            (false, Err(_)) => {
-                self.fall_asleep();
-                Err(TryFeedError::NotConnected)
-            }
+        if written.is_err() || self.link.state() == SinkState::Asleep {
+            self.fall_asleep();
         }
+        // With room for the message an error is no reason to refuse it: it is new data, and sets the
+        // link going again, as it does where a peer has gone in the meantime.
+        if frame <= self.capacity - self.store.len() {
+            let fits = self.open(frame) || self.reopen(frame).map_err(refused)?;
+            return if fits { Ok(()) } else { Err(TryFeedError::Full) };
+        }
+        self.open(1);
+        Err(if written.is_err() { TryFeedError::NotConnected } else { TryFeedError::Full })
     }
 
     /// `poll_ready` when the window is too small.
@@ -166,9 +169,10 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
         match self.poll_push(cx)? {
             _ if self.open(frame) => Poll::Ready(Ok(())),
+            _ if self.phase == Phase::Asleep && self.reopen(frame)? => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
-            // Everything is written and the frame is not too large, so it did fit.
-            Poll::Ready(()) => Poll::Ready(Err(ErrorKind::OutOfMemory.into())),
+            // A link that has written everything and keeps some of it contradicts itself.
+            Poll::Ready(()) => Poll::Ready(Err(ErrorKind::Other.into())),
         }
     }
 
@@ -180,10 +184,18 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         let budget = ready!(coop::poll_proceed(cx));
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         let (end, pushed) = (pending.end(), self.link.poll_write(cx, pending));
-        budget.made_progress();
+        // Whoever waits has spent nothing: many that wait must not use up what one needs.
+        if pushed.is_ready() {
+            budget.made_progress();
+        }
         match pushed {
             // The usual case: everything is gone, and the window opens from the start again.
-            Poll::Ready(Ok(())) if self.link.taken() == end && self.phase == Phase::Awake => {
+            Poll::Ready(Ok(()))
+                if self.link.taken() == end
+                    && end != self.start
+                    && self.phase == Phase::Awake
+                    && !self.lagging =>
+            {
                 self.start = end;
                 self.store.restart(self.write_size, self.framing.max_frame_size());
                 Poll::Ready(Ok(()))
@@ -192,14 +204,34 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
     }
 
+    /// Writes what is left and ends the connections in good order.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let pending = Pending::new(self.store.pending(), self.start, &self.framing);
+        let ended = self.link.poll_shutdown(cx, pending);
+        if ended.is_ready() {
+            budget.made_progress();
+        }
+        self.release();
+        if let Poll::Ready(Err(_)) = ended {
+            self.fall_asleep();
+        }
+        ended
+    }
+
     /// The link lags behind, or has failed.
     #[cold]
     fn after_push(&mut self, pushed: Poll<Result<(), SinkError>>) -> Poll<Result<(), SinkError>> {
         self.release();
-        if let Poll::Ready(Err(_)) = pushed {
-            self.fall_asleep();
-        } else if self.phase == Phase::Awake {
-            self.open(1);
+        self.lagging = pushed.is_pending();
+        match pushed {
+            Poll::Ready(Err(_)) => self.fall_asleep(),
+            // A peer has gone when there was nothing more for it: the next message wakes its link.
+            _ if self.link.state() == SinkState::Asleep => self.fall_asleep(),
+            _ if self.phase == Phase::Awake => {
+                self.open(1);
+            }
+            _ => {}
         }
         pushed
     }
@@ -217,8 +249,10 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// one write's worth when nothing is pending, and to the capacity when the link lags behind.
     #[inline]
     fn open(&mut self, frame: usize) -> bool {
-        let connected = self.store.is_empty() && self.phase == Phase::Awake;
-        let room = if connected { self.write_size.max(frame) } else { self.capacity };
+        if self.phase != Phase::Awake {
+            return false;
+        }
+        let room = if self.store.is_empty() { self.write_size.max(frame) } else { self.capacity };
         self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
         self.store.has(frame)
     }
@@ -345,10 +379,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         if self.phase != Phase::Closed {
             self.phase = Phase::Closing;
             self.store.close();
-            if !self.store.is_empty() {
-                ready!(self.poll_push(cx))?;
-            }
-            ready!(self.link.poll_shutdown(cx));
+            ready!(self.poll_shutdown(cx))?;
             self.store.free();
             self.phase = Phase::Closed;
         }
@@ -356,12 +387,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if self.store.is_empty() {
-            ready!(coop::poll_proceed(cx)).made_progress();
-        } else {
-            ready!(self.poll_flush(cx))?;
-        }
-        ready!(self.link.poll_shutdown(cx));
+        ready!(self.poll_shutdown(cx))?;
         self.fall_asleep();
         Poll::Ready(Ok(()))
     }
@@ -372,8 +398,11 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Phase::Asleep => self.wake()?,
             Phase::Awake => {}
         }
-        ready!(coop::poll_proceed(cx)).made_progress();
+        let budget = ready!(coop::poll_proceed(cx));
         let connected = self.link.poll_connect(cx);
+        if connected.is_ready() {
+            budget.made_progress();
+        }
         if let Poll::Ready(Err(_)) = connected {
             self.fall_asleep();
         }

@@ -33,6 +33,8 @@ struct Book {
     /// Where the running connection began.
     first: Count,
     rewritten_bytes: u64,
+    /// Bytes of the frame that the last connection's end cut off.
+    cut_bytes: u64,
     /// Given up when the sink was closed.
     dropped: Count,
     unconfirmed: Count,
@@ -69,6 +71,8 @@ impl Cursor {
         let book = self.book.get_or_insert_default();
         book.connections = book.connections.wrapping_add(1);
         book.first = first;
+        // The frame that the last connection's end cut off begins this one.
+        book.rewritten_bytes += std::mem::take(&mut book.cut_bytes);
         let connection = book.connections;
         trace::connected(&who, connection, first, failures);
         book.push(Event::Connected {
@@ -87,7 +91,7 @@ impl Cursor {
         let cut_bytes = self.written - self.taken;
         self.written = self.taken;
         let book = self.book.get_or_insert_default();
-        book.rewritten_bytes += cut_bytes;
+        book.cut_bytes = cut_bytes;
         if cause != EndCause::Drained {
             let on_this = end.minus(book.first);
             book.unconfirmed.bytes += on_this.bytes;

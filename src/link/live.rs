@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use crate::link::Io;
 use crate::sink::EndCause;
+use crate::timer;
 
 /// A connection in use.
 #[derive(Debug)]
@@ -135,32 +135,43 @@ impl<I: Io> Live<I> {
     }
 
     /// Reads until the peer has closed. One that has never said anything is waited for only
-    /// [`LINGER`]: a receiver that just holds its connection open must not hold up a close.
+    /// [`LINGER`] where nothing can be destroyed: a receiver that just holds its connection open must
+    /// not hold up a close.
     pub(super) fn poll_drain(
         &mut self,
         linger: &mut Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<EndCause> {
-        match self.discard() {
+        match self.listen(Some(cx)) {
             Some(EndCause::PeerClosed) => return Poll::Ready(EndCause::Drained),
             Some(cause) => return Poll::Ready(cause),
             None => {}
         }
-        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
-            if let Err(error) = ready {
-                return Poll::Ready(EndCause::Failed(error.kind()));
-            }
-            cx.waker().wake_by_ref();
+        if self.talks || self.io.keeps_unsent() {
             return Poll::Pending;
         }
-        if self.talks {
-            return Poll::Pending;
+        if linger.is_none() {
+            *linger = timer::sleep(LINGER).map(Box::pin);
         }
-        if Handle::try_current().is_ok() {
-            let linger = linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if let Some(linger) = linger {
             ready!(linger.as_mut().poll(cx));
         }
         Poll::Ready(EndCause::HungUp)
+    }
+
+    /// Reads what the peer has said, and asks to be called when it says more or closes; says why the
+    /// connection has ended, if it has.
+    pub(super) fn listen(&mut self, cx: Option<&mut Context<'_>>) -> Option<EndCause> {
+        let ended = self.discard();
+        if let (None, Some(cx)) = (ended, cx) {
+            match self.io.poll_read_ready(cx) {
+                // More than one call reads.
+                Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
+                Poll::Ready(Err(error)) => return Some(EndCause::Failed(error.kind())),
+                Poll::Pending => {}
+            }
+        }
+        ended
     }
 
     /// Reads and throws away what is there, up to a bound; says why the connection ended, if it
@@ -186,8 +197,6 @@ impl<I: Io> Live<I> {
 /// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
 const MAX_DISCARDED_READS: usize = 64;
 
-/// How long a peer that has never said anything is given to read to the end and close, once
-/// everything was written and our side is shut down. Its kernel has, or will get, all of it anyway;
-/// the wait is for a peer whose first words come late and would make our kernel reset the
-/// connection.
+/// How long a peer that has never said anything is given to read to the end and close, where what it
+/// has not read cannot be destroyed any more. Long enough for it to confirm everything by closing.
 const LINGER: Duration = Duration::from_millis(250);

@@ -277,6 +277,10 @@ impl Io for MemoryIo {
         Poll::Pending
     }
 
+    fn keeps_unsent(&self) -> bool {
+        false
+    }
+
     fn shutdown(&mut self) -> io::Result<()> {
         let mut pipe = lock(&self.0);
         pipe.sink_shut = true;

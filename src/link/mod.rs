@@ -89,9 +89,18 @@ pub trait Link {
     /// As [`try_write`](Self::try_write) and [`wake`](Self::wake).
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>>;
 
-    /// Ends the connection in good order: shuts down the write side and reads on until the peer
-    /// has closed in turn, so that nothing that was written is destroyed. Then it sleeps.
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Writes what is left, then ends the connection in good order: shuts down the write side and
+    /// reads on until the peer has closed in turn, so that nothing that was written is destroyed. Then
+    /// it sleeps. Each child of a composite does so by itself, as soon as it has written everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    fn poll_shutdown<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>>;
 
     /// Ends the connection or the attempt now. By [`End::Close`] the link gives up `pending` and
     /// counts it as dropped.
@@ -180,6 +189,13 @@ pub trait Io: Send + Unpin + 'static {
     /// Any ends the connection.
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether what was written may still be on our side, where a reset destroys it: if the peer talks
+    /// after we have closed, say. Then a shutdown waits until the peer has closed; otherwise it does
+    /// not wait long for a peer that has never said anything. Default: yes.
+    fn keeps_unsent(&self) -> bool {
+        true
+    }
+
     /// Shuts down the write side: the peer reads to the end and then sees it.
     ///
     /// # Errors
@@ -200,8 +216,12 @@ fn shut_down(socket: &Socket) -> io::Result<()> {
 
 /// Implements [`Io`] for a newtype around a tokio stream.
 macro_rules! io_over_tokio {
-    ($io:ty) => {
+    ($io:ty, keeps_unsent: $keeps_unsent:expr) => {
         impl $crate::link::Io for $io {
+            fn keeps_unsent(&self) -> bool {
+                $keeps_unsent
+            }
+
             #[inline]
             fn try_read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
                 self.0.try_read(buf)

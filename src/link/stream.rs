@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::buffer::Pending;
@@ -19,6 +18,7 @@ use crate::link::live::{Live, Step};
 use crate::link::{Connect, Link};
 use crate::policy::{LazyPolicy, Reconnect};
 use crate::sink::{End, EndCause, Event, Report, SinkState};
+use crate::timer;
 
 /// A link over connections of one kind, made one after the other as they are needed.
 ///
@@ -87,6 +87,8 @@ pub struct StreamLink<C: Connect> {
     cursor: Cursor,
     /// Attempts that failed in a row; a connection that did not last counts as one.
     failures: u32,
+    /// Whether the next attempt is to be made at once.
+    hurried: bool,
     /// Why the last of them failed.
     reason: Option<Arc<io::Error>>,
     /// The policy's, where each write can see it.
@@ -116,6 +118,7 @@ impl<C: Connect> StreamLink<C> {
             state: State::Asleep,
             cursor: Cursor::default(),
             failures: 0,
+            hurried: false,
             reason: None,
             counting: false,
         }
@@ -179,6 +182,8 @@ impl<C: Connect> StreamLink<C> {
                 }
                 Step::Done => {
                     self.take_whole(pending);
+                    // Whatever the walk over the headers came to, all of it is written.
+                    self.cursor.take_all();
                     return Poll::Ready(Ok(()));
                 }
                 Step::Nothing => {
@@ -208,19 +213,18 @@ impl<C: Connect> StreamLink<C> {
         self.cursor.take_whole(pending, self.counting);
     }
 
-    /// Nothing to write. An eager link sees to it that it stays connected.
+    /// Nothing to write: listens, so that a peer that talks is not held up and one that closes is
+    /// noticed. An eager link sees to it that it stays connected.
     #[cold]
-    fn rest(&mut self, cx: Option<&mut Context<'_>>) {
-        let eager = self.policy.as_ref().is_some_and(|p| p.reconnect == Reconnect::Eager);
-        if !eager || !self.cursor.has_connected() {
-            return;
-        }
+    fn rest(&mut self, mut cx: Option<&mut Context<'_>>) {
         if let State::Connected(live) = &mut self.state
-            && let Some(cause) = live.discard()
+            && let Some(cause) = live.listen(cx.as_deref_mut())
         {
             self.lose(cause);
         }
-        if !matches!(self.state, State::Connected(_) | State::Draining { .. }) {
+        let eager = self.policy.as_ref().is_some_and(|p| p.reconnect == Reconnect::Eager);
+        let lost = matches!(self.state, State::Asleep | State::Connecting(_));
+        if eager && lost && self.cursor.has_connected() {
             // What comes of it, the next call with data will say.
             let _ = self.wait_for_connection(cx);
         }
@@ -243,13 +247,7 @@ impl<C: Connect> StreamLink<C> {
         &mut self,
         mut cx: Option<&mut Context<'_>>,
     ) -> Poll<Result<(), SinkError>> {
-        if matches!(self.state, State::Draining { .. }) {
-            // The shutdown was given up in favour of new data.
-            self.hang_up(EndCause::HungUp);
-        }
-        if matches!(self.state, State::Asleep) {
-            self.connect(false)?;
-        }
+        self.wake()?;
         let State::Connecting(attempt) = &mut self.state else { return Poll::Ready(Ok(())) };
         let mut outcome = ready!(attempt.poll(cx.as_deref_mut()));
         self.failures = attempt.failures();
@@ -285,20 +283,28 @@ impl<C: Connect> StreamLink<C> {
     #[cold]
     fn lose(&mut self, cause: EndCause) {
         if let State::Connected(live) = &self.state {
-            // A connection that did not last counts as a failed attempt, or a peer that accepts
-            // and closes at once would be stormed.
-            let min_uptime = self.policy.as_ref().map_or(Duration::ZERO, |p| p.min_uptime);
-            let lasted = live.uptime() >= min_uptime;
-            self.failures = if lasted { 0 } else { self.failures.saturating_add(1) };
+            self.settle(live.uptime(), cause);
         }
         self.state = State::Asleep;
         self.finish(cause);
     }
 
+    /// What a connection's end means for the back-off: it starts over if the connection has lasted. One
+    /// that did not last counts as a failed attempt if the peer ended it, or a peer that accepts and
+    /// closes at once would be stormed.
+    fn settle(&mut self, uptime: Duration, cause: EndCause) {
+        let min_uptime = self.policy.as_ref().map_or(Duration::ZERO, |p| p.min_uptime);
+        if uptime >= min_uptime {
+            self.failures = 0;
+        } else if matches!(cause, EndCause::PeerClosed | EndCause::Failed(_)) {
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
     /// Starts to connect; `at_once` leaves out the wait that the failures so far ask for.
     fn connect(&mut self, at_once: bool) -> Result<(), SinkError> {
-        let runtime = Handle::try_current()
-            .map_err(|error| self.error(ErrorKind::NoRuntime).with_source(error))?;
+        let runtime = timer::runtime().ok_or_else(|| self.error(ErrorKind::NoRuntime))?;
+        let at_once = std::mem::take(&mut self.hurried) || at_once;
         let policy = self.policy.get_or_insert_default();
         let failures = self.failures;
         let attempt = Attempt::spawn(&runtime, &self.connector, policy, failures, at_once);
@@ -316,8 +322,8 @@ impl<C: Connect> StreamLink<C> {
             }
             State::Connected(mut live) | State::Draining { mut live, .. } => {
                 let _ = live.shut_down();
+                self.settle(live.uptime(), cause);
                 drop(live);
-                self.failures = 0;
                 self.finish(cause);
             }
         }
@@ -351,6 +357,10 @@ fn identity<'a, C: Connect>(
 
 impl<C: Connect> Link for StreamLink<C> {
     fn wake(&mut self) -> Result<(), SinkError> {
+        if matches!(self.state, State::Draining { .. }) {
+            // The shutdown is given up in favour of new data.
+            self.hang_up(EndCause::HungUp);
+        }
         match self.state {
             State::Asleep => self.connect(false),
             _ => Ok(()),
@@ -391,15 +401,23 @@ impl<C: Connect> Link for StreamLink<C> {
         }
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_shutdown<F: Framing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        if self.cursor.written != pending.end() {
+            ready!(self.drive(Some(cx), pending))?;
+        }
+        self.hurried = false;
         if let State::Connected(_) = self.state
             && let State::Connected(mut live) = std::mem::replace(&mut self.state, State::Asleep)
         {
             if let Some(cause) = live.shut_down() {
+                self.settle(live.uptime(), cause);
                 drop(live);
-                self.failures = 0;
                 self.finish(cause);
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             self.state = State::Draining { live, linger: None };
         }
@@ -408,11 +426,12 @@ impl<C: Connect> Link for StreamLink<C> {
             _ => EndCause::HungUp,
         };
         self.hang_up(cause);
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
         self.hang_up(EndCause::HungUp);
+        self.hurried = false;
         if end == End::Close {
             let who = identity(&self.connector, &self.service, self.counting);
             self.cursor.drop_rest(who, pending);
@@ -423,6 +442,8 @@ impl<C: Connect> Link for StreamLink<C> {
         if self.cursor.written == pending.end() {
             return;
         }
+        // Also if it turns out only later that there is no connection.
+        self.hurried = true;
         match &self.state {
             State::Connecting(attempt) if attempt.is_waiting() => {
                 self.failures = attempt.failures();
@@ -435,6 +456,7 @@ impl<C: Connect> Link for StreamLink<C> {
         let _ = self.connect(true);
     }
 
+    #[inline]
     fn state(&self) -> SinkState {
         match &self.state {
             State::Asleep | State::Draining { .. } => SinkState::Asleep,

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use crate::endpoint::Endpoint;
@@ -54,6 +55,7 @@ impl TcpSink {
             keepalive: None,
             user_timeout: None,
             send_buffer: None,
+            lookup: Arc::default(),
         })
     }
 
@@ -65,7 +67,7 @@ impl TcpSink {
     }
 
     /// Probes an idle connection after `idle`, and as often again (`SO_KEEPALIVE`), in whole
-    /// seconds; `None`, the default, never. Finds a vanished host, not a hung process.
+    /// seconds from 1 to 32,767 (what is beyond is brought within); `None`, the default, never. Finds a vanished host, not a hung process.
     #[must_use]
     pub fn with_keepalive(mut self, idle: Option<Duration>) -> Self {
         self.connector_mut().keepalive = idle;
@@ -73,7 +75,7 @@ impl TcpSink {
     }
 
     /// How long written bytes may stay unacknowledged before the connection is given up
-    /// (`TCP_USER_TIMEOUT`, Linux only, in milliseconds); `None`, the default, leaves it to the
+    /// (`TCP_USER_TIMEOUT`, Linux only, in milliseconds, at most 2^31 - 1 of them); `None`, the default, leaves it to the
     /// kernel (about 15 minutes). It also ends the connection to a peer that is merely slow to
     /// read, and never fires while nothing is written.
     #[must_use]
@@ -100,13 +102,15 @@ pub struct TcpConnector {
     keepalive: Option<Duration>,
     user_timeout: Option<Duration>,
     send_buffer: Option<usize>,
+    /// The lookup that an attempt has not waited for; shared with the attempts, which are clones.
+    lookup: Arc<Mutex<Option<Lookup>>>,
 }
 
 /// A TCP connection; part of a [`TcpSink`].
 #[derive(Debug)]
 pub struct TcpIo(TcpStream);
 
-io_over_tokio!(TcpIo);
+io_over_tokio!(TcpIo, keeps_unsent: true);
 
 impl Connect for TcpConnector {
     type Io = TcpIo;
@@ -133,7 +137,7 @@ impl TcpConnector {
         let deadline = Instant::now().checked_add(timeout);
         let addresses = match self.host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, self.port)],
-            Err(_) => lookup_host((&*self.host, self.port)).await?.collect(),
+            Err(_) => self.look_up().await?,
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no addresses");
         for (tried, address) in addresses.iter().enumerate() {
@@ -146,6 +150,21 @@ impl TcpConnector {
             }
         }
         Err(failed)
+    }
+
+    /// Resolves the host. A resolver that takes longer than an attempt is not asked again meanwhile:
+    /// each question holds a thread until it is answered.
+    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
+        let asked = lock(&self.lookup).take();
+        let task = asked.unwrap_or_else(|| {
+            let place = (self.host.to_string(), self.port);
+            tokio::spawn(async move { Ok(lookup_host(place).await?.collect()) })
+        });
+        let mut asking = Asking { lookup: &self.lookup, task: Some(task) };
+        let Some(task) = &mut asking.task else { return Ok(Vec::new()) };
+        let answer = task.await;
+        asking.task = None;
+        answer.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     async fn connect_to(&self, address: SocketAddr) -> io::Result<TcpIo> {
@@ -163,19 +182,47 @@ impl TcpConnector {
         stream.set_nodelay(self.nodelay)?;
         let options = SockRef::from(&stream);
         if let Some(idle) = self.keepalive {
-            let idle = idle.max(Duration::from_secs(1));
+            let idle = idle.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
             let keepalive = TcpKeepalive::new().with_time(idle);
             #[cfg(target_os = "linux")]
             let keepalive = keepalive.with_interval(idle).with_retries(3);
             options.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(target_os = "linux")]
-        if self.user_timeout.is_some() {
-            options.set_tcp_user_timeout(self.user_timeout)?;
+        if let Some(timeout) = self.user_timeout {
+            options.set_tcp_user_timeout(Some(timeout.min(MAX_USER_TIMEOUT)))?;
         }
         Ok(TcpIo(stream))
     }
 }
+
+/// A lookup in progress.
+type Lookup = JoinHandle<io::Result<Vec<SocketAddr>>>;
+
+/// Waits for a lookup; dropped before the answer, it leaves it to the next attempt.
+struct Asking<'a> {
+    lookup: &'a Mutex<Option<Lookup>>,
+    task: Option<Lookup>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            *lock(self.lookup) = Some(task);
+        }
+    }
+}
+
+fn lock(lookup: &Mutex<Option<Lookup>>) -> MutexGuard<'_, Option<Lookup>> {
+    lookup.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The longest that the kernel takes for the idle time before a probe (tcp(7): `MAX_TCP_KEEPIDLE`).
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
+/// The longest user timeout that the kernel takes: milliseconds in an `int`.
+#[cfg(target_os = "linux")]
+const MAX_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// Bytes of one write: below the 65,483 that one loopback segment carries (a write of 64 KiB goes
 /// out as two); see docs/BENCHMARKS.md for the sweep.

@@ -63,7 +63,8 @@ pub struct UnixConnector {
 #[derive(Debug)]
 pub struct UnixIo(UnixStream);
 
-io_over_tokio!(UnixIo);
+// What is written to a unix socket stands in the peer's queue at once.
+io_over_tokio!(UnixIo, keeps_unsent: false);
 
 impl Connect for UnixConnector {
     type Io = UnixIo;

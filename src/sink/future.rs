@@ -10,12 +10,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError};
 use crate::sink::{End, LeafReport, MessageSink, Report};
+use crate::timer;
 
 /// The future of [`MessageSink::feed`].
 #[must_use = "futures do nothing unless awaited"]
@@ -214,10 +214,11 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             Poll::Pending => false,
         };
         if !done {
-            // Pending implies a runtime somewhere; if it is not this thread's, time cannot be
-            // had, and the shutdown ends as if it was up.
-            if this.timer.is_none() && Handle::try_current().is_ok() {
-                this.timer.set(Some(tokio::time::sleep(*this.deadline)));
+            if this.timer.is_none() {
+                // Without a deadline nobody knows how long; nothing is given up, and the caller can
+                // try again where there are timers.
+                let timer = timer::sleep(*this.deadline).ok_or(ErrorKind::NoRuntime)?;
+                this.timer.set(Some(timer));
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                 ready!(timer.poll(cx));
