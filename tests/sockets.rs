@@ -289,22 +289,6 @@ async fn full_backlog_of_a_unix_socket_is_retried() {
     assert_eq!(read_messages(&mut *stream, 1), [b"a"]);
 }
 
-/// Connecting to a free port of the ephemeral range again and again ends up connected to itself,
-/// unless somebody looks.
-#[tokio::test]
-async fn tcp_link_never_connects_to_itself() {
-    let bound = tcp_socket(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let address = bound.local_addr().expect("an address").as_socket().expect("IPv4");
-    // Linux gives ports of one parity to who binds, and of the other to who connects.
-    let port = address.port() ^ 1;
-    let link = TcpSink::new(format!("127.0.0.1:{port}")).expect("an address");
-    let connector = link.connector().clone();
-    for _ in 0..40_000 {
-        let connected = connector.connect(Duration::from_secs(1)).await;
-        assert!(connected.is_err(), "there is nobody to connect to");
-    }
-}
-
 #[tokio::test]
 async fn names_are_resolved_and_all_their_addresses_tried() {
     // "localhost" may have an IPv6 address, on which nobody listens.

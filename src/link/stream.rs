@@ -459,10 +459,11 @@ impl<C: Connect> Link for StreamLink<C> {
     #[inline]
     fn state(&self) -> SinkState {
         match &self.state {
-            State::Asleep | State::Draining { .. } => SinkState::Asleep,
+            State::Asleep => SinkState::Asleep,
             State::Connecting(attempt) if attempt.is_waiting() => SinkState::BackingOff,
             State::Connecting(_) => SinkState::Connecting,
-            State::Connected(_) => SinkState::Connected,
+            // A connection that says goodbye is one still.
+            State::Connected(_) | State::Draining { .. } => SinkState::Connected,
         }
     }
 
