@@ -56,7 +56,7 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     /// Position of the first pending byte in the stream of everything accepted.
     start: u64,
     phase: Phase,
-    /// Whether the last push has left something, so that some links were done before others.
+    /// Whether the last write has left something, so that some links were done before others.
     lagging: bool,
     close_deadline: Duration,
 }
@@ -223,7 +223,6 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     #[cold]
     fn after_push(&mut self, pushed: Poll<Result<(), SinkError>>) -> Poll<Result<(), SinkError>> {
         self.release();
-        self.lagging = pushed.is_pending();
         match pushed {
             Poll::Ready(Err(_)) => self.fall_asleep(),
             // A peer has gone when there was nothing more for it: the next message wakes its link.
@@ -243,6 +242,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         let len = taken.saturating_sub(self.start).min(self.store.len() as u64);
         self.store.release(len as usize);
         self.start += len;
+        self.lagging = !self.store.is_empty();
     }
 
     /// Opens the window for a frame of `frame` bytes at least, if there is room for it. It opens to
