@@ -29,8 +29,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Longest path of a unix socket in bytes: `sun_path` holds 108 with its end (unix(7)).
-    pub const MAX_UNIX_PATH: usize = 107;
+    /// Longest path of a unix socket in bytes: `sun_path` holds 108 with its end on Linux (unix(7)),
+    /// 104 on macOS and the BSDs.
+    pub const MAX_UNIX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
     /// `host:port`; an IPv6 address stands in brackets.
     ///
@@ -149,7 +150,11 @@ pub enum EndpointError {
     #[error("`{}` has a NUL byte in it", .0.display())]
     NulInPath(PathBuf),
     /// Longer than a socket address holds.
-    #[error("`{}` is {len} bytes long; a unix socket's path has at most 107", .path.display())]
+    #[error(
+        "`{}` is {len} bytes long; a unix socket's path has at most {}",
+        .path.display(),
+        Endpoint::MAX_UNIX_PATH
+    )]
     PathTooLong {
         /// The path.
         path: PathBuf,

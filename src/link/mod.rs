@@ -1,8 +1,8 @@
 //! The ends of stacks: a link moves encoded bytes over connections and knows how to make them.
 
 mod connect;
+mod cursor;
 mod identity;
-mod leaf;
 mod live;
 mod memory;
 mod stream;

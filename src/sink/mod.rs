@@ -334,6 +334,10 @@ pub trait MessageSink {
     /// Flushes, closes the connections and sleeps; data wakes the sink again. Gives up at the
     /// configured deadline (by default 5 s): what is left then is kept.
     ///
+    /// A connection ends when the peer has read to our end and closes in turn, so that nothing that
+    /// was written is destroyed under way; a TCP peer that never closes is waited for until the
+    /// deadline. With nothing left to write and no connection it returns at once.
+    ///
     /// # Errors
     ///
     /// No runtime. A peer that cannot be reached is no error here but
