@@ -29,8 +29,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Longest path of a unix socket in bytes: `sun_path` holds 108 with its end on Linux (unix(7)),
-    /// 104 on macOS and the BSDs.
+    /// Longest path of a unix socket in bytes: `sun_path` holds 108 with its end on Linux
+    /// (unix(7)), 104 on macOS and the BSDs.
     pub const MAX_UNIX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
     /// `host:port`; an IPv6 address stands in brackets.

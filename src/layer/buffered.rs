@@ -150,8 +150,8 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if written.is_err() || self.link.state() == SinkState::Asleep {
             self.fall_asleep();
         }
-        // With room for the message an error is no reason to refuse it: it is new data, and sets the
-        // link going again, as it does where a peer has gone in the meantime.
+        // With room for the message an error is no reason to refuse it: it is new data, and sets
+        // the link going again, as it does where a peer has gone in the meantime.
         if frame <= self.capacity - self.store.len() {
             let fits = self.open(frame) || self.reopen(frame).map_err(refused)?;
             return if fits { Ok(()) } else { Err(TryFeedError::Full) };

@@ -135,8 +135,8 @@ impl<I: Io> Live<I> {
     }
 
     /// Reads until the peer has closed. One that has never said anything is waited for only
-    /// [`LINGER`] where nothing can be destroyed: a receiver that just holds its connection open must
-    /// not hold up a close.
+    /// [`LINGER`] where nothing can be destroyed: a receiver that just holds its connection open
+    /// must not hold up a close.
     pub(super) fn poll_drain(
         &mut self,
         linger: &mut Option<Pin<Box<Sleep>>>,
@@ -159,8 +159,8 @@ impl<I: Io> Live<I> {
         Poll::Ready(EndCause::HungUp)
     }
 
-    /// Reads what the peer has said, and asks to be called when it says more or closes; says why the
-    /// connection has ended, if it has.
+    /// Reads what the peer has said, and asks to be called when it says more or closes; says why
+    /// the connection has ended, if it has.
     pub(super) fn listen(&mut self, cx: Option<&mut Context<'_>>) -> Option<EndCause> {
         let ended = self.discard();
         if let (None, Some(cx)) = (ended, cx) {
@@ -197,6 +197,7 @@ impl<I: Io> Live<I> {
 /// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
 const MAX_DISCARDED_READS: usize = 64;
 
-/// How long a peer that has never said anything is given to read to the end and close, where what it
-/// has not read cannot be destroyed any more. Long enough for it to confirm everything by closing.
+/// How long a peer that has never said anything is given to read to the end and close, where what
+/// it has not read cannot be destroyed any more. Long enough for it to confirm everything by
+/// closing.
 const LINGER: Duration = Duration::from_millis(250);

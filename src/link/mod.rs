@@ -90,8 +90,9 @@ pub trait Link {
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>>;
 
     /// Writes what is left, then ends the connection in good order: shuts down the write side and
-    /// reads on until the peer has closed in turn, so that nothing that was written is destroyed. Then
-    /// it sleeps. Each child of a composite does so by itself, as soon as it has written everything.
+    /// reads on until the peer has closed in turn, so that nothing that was written is destroyed.
+    /// Then it sleeps. Each child of a composite does so by itself, as soon as it has written
+    /// everything.
     ///
     /// # Errors
     ///
@@ -189,9 +190,9 @@ pub trait Io: Send + Unpin + 'static {
     /// Any ends the connection.
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Whether what was written may still be on our side, where a reset destroys it: if the peer talks
-    /// after we have closed, say. Then a shutdown waits until the peer has closed; otherwise it does
-    /// not wait long for a peer that has never said anything. Default: yes.
+    /// Whether what was written may still be on our side, where a reset destroys it: if the peer
+    /// talks after we have closed, say. Then a shutdown waits until the peer has closed; otherwise
+    /// it does not wait long for a peer that has never said anything. Default: yes.
     fn keeps_unsent(&self) -> bool {
         true
     }

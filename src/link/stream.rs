@@ -87,10 +87,10 @@ pub struct StreamLink<C: Connect> {
     cursor: Cursor,
     /// Attempts that failed in a row; a connection that did not last counts as one.
     failures: u32,
-    /// Whether the next attempt is to be made at once.
-    hurried: bool,
     /// Why the last of them failed.
     reason: Option<Arc<io::Error>>,
+    /// Whether the next attempt is to be made at once.
+    hurried: bool,
     /// The policy's, where each write can see it.
     counting: bool,
 }
@@ -289,9 +289,9 @@ impl<C: Connect> StreamLink<C> {
         self.finish(cause);
     }
 
-    /// What a connection's end means for the back-off: it starts over if the connection has lasted. One
-    /// that did not last counts as a failed attempt if the peer ended it, or a peer that accepts and
-    /// closes at once would be stormed.
+    /// What a connection's end means for the back-off: it starts over if the connection has lasted.
+    /// One that did not last counts as a failed attempt if the peer ended it, or a peer that
+    /// accepts and closes at once would be stormed.
     fn settle(&mut self, uptime: Duration, cause: EndCause) {
         let min_uptime = self.policy.as_ref().map_or(Duration::ZERO, |p| p.min_uptime);
         if uptime >= min_uptime {

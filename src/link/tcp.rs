@@ -67,7 +67,8 @@ impl TcpSink {
     }
 
     /// Probes an idle connection after `idle`, and as often again (`SO_KEEPALIVE`), in whole
-    /// seconds from 1 to 32,767 (what is beyond is brought within); `None`, the default, never. Finds a vanished host, not a hung process.
+    /// seconds from 1 to 32,767 (what is beyond is brought within); `None`, the default, never.
+    /// Finds a vanished host, not a hung process.
     #[must_use]
     pub fn with_keepalive(mut self, idle: Option<Duration>) -> Self {
         self.connector_mut().keepalive = idle;
@@ -75,9 +76,9 @@ impl TcpSink {
     }
 
     /// How long written bytes may stay unacknowledged before the connection is given up
-    /// (`TCP_USER_TIMEOUT`, Linux only, in milliseconds, at most 2^31 - 1 of them); `None`, the default, leaves it to the
-    /// kernel (about 15 minutes). It also ends the connection to a peer that is merely slow to
-    /// read, and never fires while nothing is written.
+    /// (`TCP_USER_TIMEOUT`, Linux only, in milliseconds, at most 2^31 - 1 of them); `None`, the
+    /// default, leaves it to the kernel (about 15 minutes). It also ends the connection to a peer
+    /// that is merely slow to read, and never fires while nothing is written.
     #[must_use]
     pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.connector_mut().user_timeout = timeout;
@@ -152,8 +153,8 @@ impl TcpConnector {
         Err(failed)
     }
 
-    /// Resolves the host. A resolver that takes longer than an attempt is not asked again meanwhile:
-    /// each question holds a thread until it is answered.
+    /// Resolves the host. A resolver that takes longer than an attempt is not asked again
+    /// meanwhile: each question holds a thread until it is answered.
     async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
         let asked = lock(&self.lookup).take();
         let task = asked.unwrap_or_else(|| {

@@ -139,8 +139,8 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
         match self.sink.try_feed(&payload) {
             Ok(()) => {
                 self.accept(&payload);
-                // A child whose peer went while it waited for a sibling's connection comes back with
-                // the next push, as the sibling does.
+                // A child whose peer went while it waited for a sibling's connection comes back
+                // with the next push, as the sibling does.
                 let sleeps = self.sink.state() == SinkState::Asleep;
                 assert!(
                     !sleeps || self.half_asleep || self.eager,
