@@ -43,8 +43,8 @@ impl Step {
     #[cold]
     fn failed(kind: io::ErrorKind) -> Self {
         match kind {
-            io::ErrorKind::WouldBlock => Self::Full,
-            io::ErrorKind::Interrupted => Self::Some,
+            // Interrupted: tried again when asked again, so that no stream can hold us in a loop.
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Self::Full,
             kind => Self::Lost(EndCause::Failed(kind)),
         }
     }
