@@ -103,3 +103,34 @@ async fn disconnecting_does_not_forget_that_a_peer_flaps() -> Result<(), SinkErr
     assert!(peer.attempts() < 100, "{} connections", peer.attempts());
     Ok(())
 }
+
+/// A TCP peer that is busy when we close, and talks only when it reads: what is in our send queue
+/// must outlive its first words.
+#[tokio::test]
+async fn late_talker_gets_everything() -> Result<(), SinkError> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.local_addr().expect("bound").to_string();
+    let mut sink = Buffered::with_capacity(TcpSink::new(address)?, 8 << 20);
+    for _ in 0..500 {
+        sink.feed([7; 8188].as_slice()).await?;
+    }
+    sink.connect().await?;
+    let (mut stream, _) = listener.accept().expect("connected");
+    let (begun, go) = std::sync::mpsc::channel();
+    let late = std::thread::spawn(move || {
+        let (mut received, mut bytes) = (0, [0; 32 * 1024]);
+        go.recv().expect("the close has begun");
+        while let Ok(len @ 1..) = stream.read(&mut bytes) {
+            received += len;
+            let _ = stream.write_all(b"ack");
+        }
+        received
+    });
+    let mut close = std::pin::pin!(sink.close());
+    // Well beyond what a silent peer is given: the deadline alone ends the wait for this one.
+    assert!(timeout(Duration::from_millis(600), close.as_mut()).await.is_err());
+    begun.send(()).expect("it waits");
+    assert!(close.await?.is_complete());
+    assert_eq!(late.join().expect("read to the end"), 4_096_000);
+    Ok(())
+}

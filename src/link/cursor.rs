@@ -169,6 +169,11 @@ impl Cursor {
         }
     }
 
+    /// Bytes written on the running connection.
+    pub(crate) fn written_on_connection(&self) -> u64 {
+        self.book.as_ref().map_or(0, |book| self.written.saturating_sub(book.first.bytes))
+    }
+
     /// Whether there has been a connection.
     pub(crate) fn has_connected(&self) -> bool {
         self.book.is_some()

@@ -135,11 +135,12 @@ impl<I: Io> Live<I> {
     }
 
     /// Reads until the peer has closed. One that has never said anything is waited for only
-    /// [`LINGER`] where nothing can be destroyed: a receiver that just holds its connection open
-    /// must not hold up a close.
+    /// [`LINGER`] where nothing of the `written` bytes can be destroyed: a receiver that just holds
+    /// its connection open must not hold up a close.
     pub(super) fn poll_drain(
         &mut self,
         linger: &mut Option<Pin<Box<Sleep>>>,
+        written: u64,
         cx: &mut Context<'_>,
     ) -> Poll<EndCause> {
         match self.listen(Some(cx)) {
@@ -147,7 +148,7 @@ impl<I: Io> Live<I> {
             Some(cause) => return Poll::Ready(cause),
             None => {}
         }
-        if self.talks || self.io.keeps_unsent() {
+        if self.talks || (self.io.keeps_unsent() && written > WINDOW) {
             return Poll::Pending;
         }
         if linger.is_none() {
@@ -196,6 +197,10 @@ impl<I: Io> Live<I> {
 
 /// Reads of 16 KiB that one call throws away at most, so that a talkative peer cannot hold it.
 const MAX_DISCARDED_READS: usize = 64;
+
+/// Bytes that a peer's kernel takes whether the peer reads or not: the receive window that Linux
+/// opens with by default (half of the 128 KiB of `net.ipv4.tcp_rmem`, tcp(7)).
+const WINDOW: u64 = 64 * 1024;
 
 /// How long a peer that has never said anything is given to read to the end and close, where what
 /// it has not read cannot be destroyed any more. Long enough for it to confirm everything by

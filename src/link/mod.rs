@@ -191,8 +191,9 @@ pub trait Io: Send + Unpin + 'static {
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Whether what was written may still be on our side, where a reset destroys it: if the peer
-    /// talks after we have closed, say. Then a shutdown waits until the peer has closed; otherwise
-    /// it does not wait long for a peer that has never said anything. Default: yes.
+    /// talks after we have closed, say. Then a shutdown waits until the peer has closed, if more
+    /// was written than the peer's kernel takes in any case (64 KiB); otherwise it does not wait
+    /// long for a peer that has never said anything. Default: yes.
     fn keeps_unsent(&self) -> bool {
         true
     }

@@ -422,7 +422,9 @@ impl<C: Connect> Link for StreamLink<C> {
             self.state = State::Draining { live, linger: None };
         }
         let cause = match &mut self.state {
-            State::Draining { live, linger } => ready!(live.poll_drain(linger, cx)),
+            State::Draining { live, linger } => {
+                ready!(live.poll_drain(linger, self.cursor.written_on_connection(), cx))
+            }
             _ => EndCause::HungUp,
         };
         self.hang_up(cause);

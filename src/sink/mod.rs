@@ -335,8 +335,10 @@ pub trait MessageSink {
     /// configured deadline (by default 5 s): what is left then is kept.
     ///
     /// A connection ends when the peer has read to our end and closes in turn, so that nothing that
-    /// was written is destroyed under way; a TCP peer that never closes is waited for until the
-    /// deadline. With nothing left to write and no connection it returns at once.
+    /// was written is destroyed under way. A TCP peer that never closes is waited for until the
+    /// deadline if it has ever sent something or was sent more than its kernel takes unread (64
+    /// KiB), any other peer for 250 ms. With nothing left to write and no connection it returns at
+    /// once.
     ///
     /// # Errors
     ///
