@@ -88,7 +88,7 @@ impl LazyPolicy {
     }
 
     /// After how long without data the sink goes to sleep; `None`, the default, is never. Looked at
-    /// in the calls that are made (a `flush` with nothing to flush is enough).
+    /// in flushes that find nothing new, and counted from the first of them.
     #[must_use]
     pub const fn with_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = timeout;

@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 /// A timer of the current runtime; none outside of one, or when its time is not enabled.
 #[cold]
 pub(crate) fn sleep(duration: Duration) -> Option<Sleep> {
-    // Tokio cannot be asked whether time is enabled: it panics.
+    // Tokio cannot be asked whether time is enabled: it panics, with a message that says what to do.
     Handle::try_current().ok().and_then(|_| catch_unwind(|| tokio::time::sleep(duration)).ok())
 }
 

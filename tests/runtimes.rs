@@ -1,6 +1,9 @@
 //! Runtimes that end, are missing, or must be shared fairly.
 
 use std::convert::identity;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -20,9 +23,9 @@ fn outside_a_runtime_waking_is_a_typed_error() {
     let mut sink = Lazy::new(Buffered::new(link));
     assert_eq!(sink.try_feed("a"), Err(TryFeedError::NoRuntime));
     assert!(sink.try_feed("a").is_err_and(|refusal| refusal.is_not_connected()));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     for polled in [sink.poll_ready(&mut cx, 1), sink.poll_connect(&mut cx)] {
-        let std::task::Poll::Ready(Err(error)) = polled else { panic!("an error at once") };
+        let Poll::Ready(Err(error)) = polled else { panic!("an error at once") };
         assert_eq!(error.kind(), ErrorKind::NoRuntime);
     }
     assert!(sink.poll_flush(&mut cx).is_ready(), "nothing to flush");
@@ -30,6 +33,24 @@ fn outside_a_runtime_waking_is_a_typed_error() {
 
     current_thread().block_on(sink.send("b")).expect("a runtime");
     assert_eq!(peer.accept().expect("woken").read(), b"\0\0\0\x01b");
+}
+
+#[test]
+fn close_outside_a_runtime_gives_nothing_up() {
+    let (link, peer) = MemorySink::pair(64);
+    peer.stall(true);
+    let mut sink = Buffered::new(link);
+    current_thread().block_on(sink.feed("a")).expect("accepted");
+    let mut cx = Context::from_waker(Waker::noop());
+    let refused = match pin!(sink.close()).poll(&mut cx) {
+        Poll::Ready(refused) => refused.expect_err("there are no timers"),
+        Poll::Pending => panic!("it would wait for ever"),
+    };
+    assert_eq!(refused.kind(), ErrorKind::NoRuntime);
+    peer.stall(false);
+    let report = current_thread().block_on(sink.close()).expect("a runtime");
+    assert!(report.is_complete());
+    assert_eq!(peer.accept().expect("written").read(), b"\0\0\0\x01a");
 }
 
 #[test]

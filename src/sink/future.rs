@@ -207,16 +207,13 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
                 cx.waker().wake_by_ref();
                 false
             }
-            Poll::Ready(Err(error)) => {
-                this.sink.end(*this.end);
-                return Poll::Ready(Err(error));
-            }
+            // Nothing is given up: the caller can try again, or end the sink.
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => false,
         };
         if !done {
             if this.timer.is_none() {
-                // Without a deadline nobody knows how long; nothing is given up, and the caller can
-                // try again where there are timers.
+                // Without a deadline nobody knows how long.
                 let timer = timer::sleep(*this.deadline).ok_or(ErrorKind::NoRuntime)?;
                 this.timer.set(Some(timer));
             }

@@ -342,8 +342,8 @@ pub trait MessageSink {
     ///
     /// # Errors
     ///
-    /// No runtime. A peer that cannot be reached is no error here but
-    /// [`error`](Report::error) in the report.
+    /// No runtime, or one without timers: nothing is given up then. A peer that cannot be reached is
+    /// no error here but [`error`](Report::error) in the report.
     ///
     /// # Cancel safety
     ///
