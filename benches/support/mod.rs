@@ -3,6 +3,36 @@
 
 #![allow(dead_code, unused_imports, reason = "each bench uses its own part")]
 
+/// Implements feeding for a twin that appends with one method and flushes when it is full.
+macro_rules! twin {
+    ($twin:ident, $message:ty, $append:ident) => {
+        impl<O: Outlets> TryFeed<$message> for $twin<O> {
+            #[inline(always)]
+            fn try_feed(&mut self, msg: &$message) -> bool {
+                self.$append(msg)
+            }
+
+            #[cold]
+            #[inline(never)]
+            fn refused(&mut self, msg: &$message) {
+                spin(self.flush()).expect("the receivers read");
+                assert!(self.$append(msg));
+            }
+        }
+
+        impl<O: Outlets> Feed<$message> for $twin<O> {
+            #[inline]
+            async fn feed<'a>(&'a mut self, msg: &'a $message) -> io::Result<()> {
+                if !self.$append(msg) {
+                    self.flush().await?;
+                    self.$append(msg);
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
 mod best;
 mod by_hand;
 mod idiomatic;

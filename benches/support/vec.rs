@@ -52,34 +52,5 @@ impl<O: Outlets> Flush for ByVec<O> {
     }
 }
 
-macro_rules! twin {
-    ($message:ty, $append:ident) => {
-        impl<O: Outlets> TryFeed<$message> for ByVec<O> {
-            #[inline(always)]
-            fn try_feed(&mut self, msg: &$message) -> bool {
-                self.$append(msg)
-            }
-
-            #[cold]
-            #[inline(never)]
-            fn refused(&mut self, msg: &$message) {
-                spin(self.flush()).expect("the receivers read");
-                assert!(self.$append(msg));
-            }
-        }
-
-        impl<O: Outlets> Feed<$message> for ByVec<O> {
-            #[inline]
-            async fn feed<'a>(&'a mut self, msg: &'a $message) -> io::Result<()> {
-                if !self.$append(msg) {
-                    self.flush().await?;
-                    self.$append(msg);
-                }
-                Ok(())
-            }
-        }
-    };
-}
-
-twin!([u8], append);
-twin!(Tick, append_tick);
+twin!(ByVec, [u8], append);
+twin!(ByVec, Tick, append_tick);
