@@ -1,4 +1,7 @@
 //! Real sockets: TCP and unix, on loopback and in temporary directories.
+//!
+//! No test here starts a process: for a moment a new one holds all files of the one that starts it,
+//! and what a test has closed is not closed before that moment is over.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -7,9 +10,9 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use torq_message_sink::{
-    Backoff, Buffered, Connect, ErrorKind, Fanout, Lazy, LazyPolicy, Link, MessageSink, SinkState,
+    Backoff, Buffered, Connect, ErrorKind, Lazy, LazyPolicy, Link, MessageSink, SinkState,
     StreamLink, TcpSink, UnixSink,
 };
 
@@ -342,68 +345,6 @@ async fn unanswered_attempt_ends_at_the_connect_timeout() {
     assert_eq!((error.kind(), error.attempt()), (ErrorKind::Unreachable, 2));
     let seconds = begin.elapsed().as_secs();
     assert!((14..16).contains(&seconds), "two timeouts of virtual time, but {seconds} s");
-}
-
-/// Apart from other tests, whose file descriptors would be counted: see `alone`.
-#[test]
-fn asleep_is_free_and_reconnects_leak_nothing() {
-    alone("asleep_is_free_and_reconnects_leak_nothing", || {
-        current_thread().block_on(async {
-            let (tcp_place, tcp_listener) = Place::tcp();
-            let (unix_place, unix_listener) = Place::unix();
-            let (Place::Tcp(address, _), Place::Unix(path, _)) = (&tcp_place, &unix_place) else {
-                unreachable!()
-            };
-            let before = (open_files(), tasks());
-            let mut sink = lazy(Buffered::new(Fanout::new((
-                TcpSink::new(address.to_string()).expect("an address"),
-                UnixSink::new(path).expect("a path"),
-            ))))
-            .with_idle_timeout(Some(Duration::ZERO));
-            assert_eq!((open_files(), tasks()), before, "a sink that was never used holds nothing");
-            for round in 0..200_u32 {
-                sink.feed(&round.to_be_bytes()).await.expect("fed");
-                sink.flush().await.expect("flushed");
-                for listener in [&tcp_listener, &unix_listener] {
-                    let mut stream = listener.accept();
-                    assert_eq!(read_messages(&mut *stream, 1), [round.to_be_bytes()]);
-                }
-                sink.flush().await.expect("flushed");
-                if round % 2 == 0 {
-                    // Idle for no time at all, which is long enough.
-                    sink.flush().await.expect("flushed");
-                } else {
-                    sink.disconnect().await.expect("asleep");
-                }
-                assert_eq!(sink.state(), SinkState::Asleep);
-                tokio::task::yield_now().await;
-                assert_eq!(tasks(), before.1, "asleep holds no task");
-                assert_eq!(open_files(), before.0, "asleep holds no file descriptor");
-            }
-            let report = sink.report();
-            assert!(report.leaves.iter().all(|leaf| leaf.connections == 200), "{report}");
-            assert!(report.is_complete());
-        });
-    });
-}
-
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
-fn tasks() -> usize {
-    Handle::current().metrics().num_alive_tasks()
-}
-
-/// Runs a test in a process of its own.
-fn alone(name: &str, test: impl FnOnce()) {
-    if std::env::var_os("ALONE").is_some() {
-        return test();
-    }
-    let program = std::env::current_exe().expect("a path");
-    let mut command = std::process::Command::new(program);
-    let status = command.args(["--exact", name]).env("ALONE", "1").status().expect("run");
-    assert!(status.success());
 }
 
 #[test]
