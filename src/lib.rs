@@ -31,7 +31,10 @@ pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
 pub use crate::factory::{SinkFactory, SinkStack};
-pub use crate::framing::{Decoder, FrameError, Frames, Framing, LengthPrefixed};
+pub use crate::framing::{
+    Decoder, FrameError, Frames, Framing, LengthPrefixed, NewlineDelimited, Prefixed,
+    SelfDelimiting, prefix,
+};
 pub use crate::layer::{Buffered, Lazy};
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, StreamLink,

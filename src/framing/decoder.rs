@@ -57,6 +57,7 @@ impl<F> Decoder<F> {
             partial: Vec::new(),
             need: None,
             failed: None,
+            window: 0,
             stage: Stage::Ended,
         };
         Self { unfinished, joined: Vec::new() }
@@ -106,9 +107,9 @@ impl<F: Framing> Decoder<F> {
     pub fn decode<'a>(&'a mut self, chunk: &'a [u8]) -> Frames<'a, F> {
         let Self { unfinished, joined } = self;
         joined.clear();
-        let chunk = unfinished.resume(chunk, joined);
-        let bytes = if joined.is_empty() { chunk } else { EMPTY };
-        Frames { bytes, joined, chunk, unfinished }
+        let rest = unfinished.resume(chunk, joined);
+        let bytes = if joined.is_empty() { unfinished.open(rest) } else { EMPTY };
+        Frames { bytes, rest, joined, unfinished }
     }
 }
 
@@ -128,40 +129,29 @@ impl<F: fmt::Debug> fmt::Debug for Decoder<F> {
 /// Dropped before its end, it skips the frames not taken and keeps the stream in step.
 #[must_use = "the frames of this chunk are skipped unless they are iterated"]
 pub struct Frames<'a, F: Framing> {
-    /// What is left to read of `chunk`; nothing before the joined frame is taken.
+    /// What is left to read of the window; nothing before the joined frame is taken.
     bytes: &'a [u8],
-    /// The frame that the chunk's beginning completed, if any.
-    joined: &'a [u8],
-    /// The chunk, without what went to `joined`.
-    chunk: &'a [u8],
+    /// The chunk from the window's beginning on, without what went to `joined`.
+    rest: &'a [u8],
+    /// The frame that the chunk's beginning completed; empty when there is none.
+    joined: &'a Vec<u8>,
     unfinished: &'a mut Unfinished<F>,
 }
 
-// Only `bytes` changes, and nothing here passes `self` on by reference: so a loop over `Frames`
-// keeps it in registers. What changes once per chunk stands behind `unfinished`.
+// Only `bytes` changes in the loop, and nothing here passes `self` on by reference: so a loop over
+// `Frames` keeps it in registers. What changes once per chunk stands behind `unfinished`.
 impl<'a, F: Framing> Iterator for Frames<'a, F> {
     type Item = Result<&'a [u8], FrameError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some((frame, rest)) = split_frame(&self.unfinished.framing, self.bytes) {
-            self.bytes = rest;
-            return Some(Ok(self.unfinished.framing.payload(frame)));
+        if let Some((payload, behind)) = self.unfinished.framing.split_frame(self.bytes) {
+            self.bytes = behind;
+            return Some(Ok(payload));
         }
-        match self.unfinished.turn(self.bytes) {
-            Turn::Joined => {
-                self.bytes = self.chunk;
-                Some(Ok(self.unfinished.framing.payload(self.joined)))
-            }
-            Turn::Failed(error) => {
-                self.bytes = EMPTY;
-                Some(Err(error))
-            }
-            Turn::Ended => {
-                self.bytes = EMPTY;
-                None
-            }
-        }
+        let turn = self.unfinished.turn(self.rest, self.bytes.len(), self.joined);
+        (self.rest, self.bytes) = (turn.rest, turn.bytes);
+        turn.item
     }
 }
 
@@ -170,13 +160,13 @@ impl<F: Framing> FusedIterator for Frames<'_, F> {}
 impl<F: Framing> Drop for Frames<'_, F> {
     #[inline]
     fn drop(&mut self) {
-        self.unfinished.skip(self.bytes, self.chunk);
+        self.unfinished.skip(self.rest, self.bytes.len());
     }
 }
 
 impl<F: Framing> fmt::Debug for Frames<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Frames").field("unread", &self.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Frames").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -189,6 +179,9 @@ struct Unfinished<F> {
     /// What the framing said of `partial`: bytes of the whole frame, always more than there are.
     need: Option<usize>,
     failed: Option<FrameError>,
+    /// Bytes that the `Frames` of the last chunk looks at in one go, from where its `rest` begins:
+    /// no more than the largest frame has, so that what is whole in there is not too large.
+    window: usize,
     /// Where the `Frames` of the last chunk stands.
     stage: Stage,
 }
@@ -204,12 +197,11 @@ enum Stage {
     Ended,
 }
 
-/// What follows where there is no whole frame.
-enum Turn {
-    /// The joined frame, then the chunk.
-    Joined,
-    Failed(FrameError),
-    Ended,
+/// What follows where the window holds no whole frame: the item to yield, and where to go on.
+struct Turn<'a> {
+    item: Option<Result<&'a [u8], FrameError>>,
+    rest: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl<F: Framing> Unfinished<F> {
@@ -239,10 +231,11 @@ impl<F: Framing> Unfinished<F> {
         while !rest.is_empty() {
             let wanted = self.need.map_or(step, |need| need.saturating_sub(self.partial.len()));
             let (taken, left) = rest.split_at_checked(wanted).unwrap_or((rest, EMPTY));
+            let seen = self.partial.len();
             self.push(taken);
             rest = left;
             if self.need.is_none() {
-                self.need = self.measure(&self.partial)?;
+                self.need = self.measure(&self.partial, seen)?;
                 step = step.saturating_mul(2);
             }
             let Some(need) = self.need else { continue };
@@ -260,45 +253,66 @@ impl<F: Framing> Unfinished<F> {
         Ok(rest)
     }
 
-    /// Goes on where `bytes` begins with no whole frame.
+    /// The window in which `rest`, an end of the chunk, is read.
+    #[inline]
+    fn open<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        self.window = rest.len().min(self.framing.max_frame_size());
+        rest.get(..self.window).unwrap_or(rest)
+    }
+
+    /// `rest` without what was taken of it, when `left` bytes of the window are left.
+    fn unread<'a>(&self, rest: &'a [u8], left: usize) -> &'a [u8] {
+        rest.get(self.window.saturating_sub(left)..).unwrap_or_default()
+    }
+
+    /// Goes on where the window, of which `left` bytes are left, begins with no whole frame.
     #[cold]
     #[inline(never)]
-    fn turn(&mut self, bytes: &[u8]) -> Turn {
+    fn turn<'a>(&mut self, rest: &'a [u8], left: usize, joined: &'a [u8]) -> Turn<'a> {
+        let end = |item| Turn { item, rest: EMPTY, bytes: EMPTY };
         match self.stage {
             Stage::Joined => {
                 self.stage = Stage::Reading;
-                Turn::Joined
+                let payload = self.framing.payload(joined);
+                return Turn { item: Some(Ok(payload)), rest, bytes: self.open(rest) };
             }
-            Stage::Reading => {
-                self.stage = Stage::Ended;
-                self.keep(bytes);
-                self.failed.map_or(Turn::Ended, Turn::Failed)
-            }
-            Stage::Ended => Turn::Ended,
+            Stage::Reading => {}
+            Stage::Ended => return end(None),
         }
+        let rest = self.unread(rest, left);
+        let window = self.open(rest);
+        if let Some((payload, bytes)) = self.framing.split_frame(window) {
+            return Turn { item: Some(Ok(payload)), rest, bytes };
+        }
+        self.stage = Stage::Ended;
+        self.keep(rest);
+        end(self.failed.map(Err))
     }
 
     /// Goes to the end of the chunk, past its frames. An error found there is the next chunk's.
     #[inline]
-    fn skip(&mut self, bytes: &[u8], chunk: &[u8]) {
+    fn skip(&mut self, rest: &[u8], left: usize) {
         if self.stage != Stage::Ended {
-            self.skip_frames(bytes, chunk);
+            self.skip_frames(rest, left);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn skip_frames(&mut self, bytes: &[u8], chunk: &[u8]) {
+    fn skip_frames(&mut self, rest: &[u8], left: usize) {
         // It may be the framing that panicked, and a second panic would abort the process.
         if thread::panicking() {
             return;
         }
-        let mut bytes = if self.stage == Stage::Joined { chunk } else { bytes };
-        while let Some((_, rest)) = split_frame(&self.framing, bytes) {
-            bytes = rest;
+        let mut unread = if self.stage == Stage::Joined { rest } else { self.unread(rest, left) };
+        while !unread.is_empty()
+            && let Ok(Some(len)) = self.measure(unread, 0)
+            && let Some((_, behind)) = unread.split_at_checked(len)
+        {
+            unread = behind;
         }
         self.stage = Stage::Ended;
-        self.keep(bytes);
+        self.keep(unread);
     }
 
     /// Keeps `bytes`, with which the chunk ends inside a frame.
@@ -306,7 +320,7 @@ impl<F: Framing> Unfinished<F> {
         if bytes.is_empty() {
             return;
         }
-        match self.measure(bytes) {
+        match self.measure(bytes, 0) {
             Ok(need) => {
                 self.need = need;
                 self.push(bytes);
@@ -315,10 +329,11 @@ impl<F: Framing> Unfinished<F> {
         }
     }
 
-    /// Bytes of the frame that begins with `bytes`, where it is one that may be waited for.
-    fn measure(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    /// Bytes of the frame that begins with `bytes`, of which the first `seen` did not tell, where
+    /// it is one that may be waited for.
+    fn measure(&self, bytes: &[u8], seen: usize) -> Result<Option<usize>, FrameError> {
         let max = self.framing.max_frame_size();
-        match self.framing.frame_len(bytes)? {
+        match self.framing.frame_len_after(bytes, seen)? {
             Some(0) => Err(FrameError::Invalid("a frame of no bytes")),
             Some(len) if len > max => Err(OVERLONG),
             None if bytes.len() >= max => Err(OVERLONG),
@@ -341,18 +356,6 @@ impl<F: Framing> Unfinished<F> {
         self.failed.get_or_insert(error);
         self.partial = Vec::new();
         self.need = None;
-    }
-}
-
-/// The first frame of `bytes`, if it is there whole, and what comes after it.
-#[inline]
-fn split_frame<'a, F: Framing>(framing: &F, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    if bytes.is_empty() {
-        return None;
-    }
-    match framing.frame_len(bytes) {
-        Ok(Some(len)) if len > 0 => bytes.split_at_checked(len),
-        _ => None,
     }
 }
 

@@ -1,10 +1,15 @@
 //! Where a frame ends. No runtime, no clock, no socket: bytes in, bytes out.
 
 mod decoder;
-mod length_prefixed;
+mod newline;
+pub mod prefix;
+mod prefixed;
+mod self_delimiting;
 
 pub use self::decoder::{Decoder, Frames};
-pub use self::length_prefixed::LengthPrefixed;
+pub use self::newline::NewlineDelimited;
+pub use self::prefixed::{LengthPrefixed, Prefixed};
+pub use self::self_delimiting::SelfDelimiting;
 
 use crate::encode::Encode;
 
@@ -19,12 +24,18 @@ use crate::encode::Encode;
 ///
 /// `frame_size`, `write_frame` and `frame_len` must agree: for every frame written,
 /// `frame_len(frame) == Ok(Some(frame.len()))`, and for every proper prefix of it `frame_len` is
-/// `Ok(None)` or already the same length. A frame has at least one byte.
+/// `Ok(None)` or already the same length. A frame has at least one byte. The last two methods have
+/// defaults that are right and may be slow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a framing",
-    note = "use `LengthPrefixed`, or implement `Framing` for it"
+    note = "framings are `LengthPrefixed`, `Prefixed<U16Le>` and the like, `NewlineDelimited`, \
+            `SelfDelimiting`; or implement `Framing` for it"
 )]
 pub trait Framing {
+    /// Whether [`write_frame`](Self::write_frame) may refuse a message for what it says: composites
+    /// over whole sinks then try it before they hand the message to any of them. Default: no.
+    const REFUSES: bool = false;
+
     /// Bytes of the whole frame around a payload of `payload_len` bytes; `None` where that is more
     /// than a `usize` holds. Does not look at [`max_frame_size`](Self::max_frame_size).
     fn frame_size(&self, payload_len: usize) -> Option<usize>;
@@ -56,16 +67,48 @@ pub trait Framing {
 
     /// The payload within one whole frame.
     fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8];
+
+    /// [`frame_len`](Self::frame_len), knowing that it answered `Ok(None)` when asked about the
+    /// first `seen` of these bytes. For framings that search for a frame's end: whoever receives a
+    /// long frame in many pieces has each piece searched once. Default: `frame_len`.
+    ///
+    /// # Errors
+    ///
+    /// As [`frame_len`](Self::frame_len).
+    #[inline]
+    fn frame_len_after(&self, bytes: &[u8], seen: usize) -> Result<Option<usize>, FrameError> {
+        let _ = seen;
+        self.frame_len(bytes)
+    }
+
+    /// The payload of the frame with which `bytes` begin, and what comes behind the frame; `None`
+    /// when it is not there whole, or is none. Asked about at most
+    /// [`max_frame_size`](Self::max_frame_size) bytes, so that a frame that is there whole need not
+    /// be compared with the limit. This is the decoder's inner loop. Default: by `frame_len` and
+    /// `payload`.
+    #[inline]
+    fn split_frame<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        if bytes.is_empty() {
+            return None;
+        }
+        match self.frame_len(bytes) {
+            Ok(Some(len)) if len > 0 => {
+                let (frame, behind) = bytes.split_at_checked(len)?;
+                Some((self.payload(frame), behind))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Bytes that are not frames, or a message that cannot become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A header announces more than `max` bytes of payload. Known before any memory is taken.
-    #[error("a frame announces {len} bytes of payload, more than the allowed {max}")]
+    /// A frame has more than `max` bytes of payload. Known before any memory is taken for them.
+    #[error("a frame of {len} bytes of payload, more than the allowed {max}")]
     TooLarge {
-        /// Bytes announced.
+        /// Bytes announced; of a framing that announces none, bytes known of.
         len: u64,
         /// Bytes allowed.
         max: usize,

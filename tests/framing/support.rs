@@ -13,14 +13,17 @@ pub(crate) fn payloads(sizes: &[usize]) -> Vec<Vec<u8>> {
 
 /// The payloads as a sink writes them.
 pub(crate) fn stream_of(payloads: &[Vec<u8>]) -> Vec<u8> {
-    let framing = LengthPrefixed::new();
-    let mut stream = Vec::new();
-    for payload in payloads {
-        let begin = stream.len();
-        stream.resize(begin + framing.frame_size(payload.len()).expect("small"), 0);
-        framing.write_frame(payload, payload.len(), &mut stream[begin..]).expect("any payload");
-    }
-    stream
+    frames_of(&LengthPrefixed::new(), payloads).concat()
+}
+
+/// The payloads as a sink with this framing writes them, one by one.
+pub(crate) fn frames_of(framing: &impl Framing, payloads: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let frame_of = |payload: &Vec<u8>| {
+        let mut frame = vec![0; framing.frame_size(payload.len()).expect("small")];
+        framing.write_frame(payload, payload.len(), &mut frame).expect("a valid payload");
+        frame
+    };
+    payloads.iter().map(frame_of).collect()
 }
 
 /// Decodes the chunks one by one; the error, if any, ends it.
