@@ -8,7 +8,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Best, ByHand, CAPACITY, Feed, Outlets, Peers, by_tcp, by_unix};
+use support::{
+    Best, ByCodec, ByHand, ByLoop, CAPACITY, CHUNK, Feed, Ours, Outlets, PAYLOAD, Payloads, Peers,
+    by_tcp, by_unix, stream,
+};
 use tokio::runtime::Builder;
 
 fn main() {
@@ -19,6 +22,7 @@ fn main() {
     } else {
         runtime.block_on(throughput(&peers));
         runtime.block_on(latency(&peers));
+        decoding();
     }
 }
 
@@ -135,6 +139,51 @@ async fn p50<S: Feed<[u8]>>(sink: &mut S) -> f64 {
     median(times.into_iter())
 }
 
+/// Millions of frames per second cut from chunks of 64 KiB, the reading not counted.
+fn decoding() {
+    println!("millions of frames of {PAYLOAD} bytes decoded per second, medians of {ROUNDS}");
+    println!("interleaved rounds of {DECODE_SLICE:?}\n");
+    println!("| codec | codec, again |  loop |  ours | codec again/codec | ours/codec |");
+    println!("|------:|-------------:|------:|------:|------------------:|-----------:|");
+    let stream = stream(17 * CHUNK);
+    let (mut codec, mut again) = (ByCodec::default(), ByCodec::default());
+    let (mut by_loop, mut ours) = (ByLoop::default(), Ours::default());
+    let mut speeds = [const { Vec::new() }; 4];
+    for round in 0..=ROUNDS {
+        for turn in 0..4 {
+            let who = (round + turn) % 4;
+            let speed = match who {
+                0 => decode(&mut codec, &stream),
+                1 => decode(&mut again, &stream),
+                2 => decode(&mut by_loop, &stream),
+                _ => decode(&mut ours, &stream),
+            };
+            if round > 0 {
+                speeds[who].push(speed);
+            }
+        }
+    }
+    let ratio = |who: usize| median(speeds[who].iter().zip(&speeds[0]).map(|(a, b)| a / b));
+    let (noise, ratio) = (ratio(1), ratio(3));
+    let [codec, again, by_loop, ours] = speeds.map(|speeds| median(speeds.into_iter()));
+    println!(
+        "| {codec:5.1} | {again:12.1} | {by_loop:5.1} | {ours:5.1} | {noise:17.3} | {ratio:10.1} |"
+    );
+}
+
+fn decode<P: Payloads>(subject: &mut P, stream: &[u8]) -> f64 {
+    let (mut time, mut bytes) = (Duration::ZERO, 0);
+    while time < DECODE_SLICE {
+        for chunk in stream.chunks(CHUNK) {
+            subject.read(chunk);
+            let begin = Instant::now();
+            bytes += subject.payload_bytes();
+            time += begin.elapsed();
+        }
+    }
+    (bytes / PAYLOAD) as f64 / time.as_secs_f64() / 1e6
+}
+
 /// What writes of each size move, of bytes that are there already.
 async fn sweep(peers: &Peers) {
     println!(
@@ -187,6 +236,8 @@ const FRAMES_BETWEEN_LOOKS: u64 = 4096;
 
 const LATENCY_ROUNDS: usize = 15;
 const CALLS: usize = 4000;
+
+const DECODE_SLICE: Duration = Duration::from_millis(20);
 
 const SWEEP_SLICE: Duration = Duration::from_millis(60);
 /// Around the 65,483 bytes that one segment of loopback TCP carries.

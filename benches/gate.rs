@@ -1,6 +1,7 @@
-//! Makes a table of what `instr_send` has counted, and fails when a limit is broken.
+//! Makes tables of what `instr_send` and `instr_decode` have counted, and fails when a limit is
+//! broken.
 //!
-//! `cargo bench --features instr --bench instr_send && cargo bench --bench gate`
+//! `cargo bench --features instr` runs all three.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,6 +11,11 @@ use std::process::ExitCode;
 
 /// Flushes that lie between a row's two runs; as in `instr_send.rs`.
 const FLUSHES: f64 = 16.0;
+
+/// Frames in the chunks that lie between a row's two runs, when the chunks hold whole frames and
+/// when they do not; as in `instr_decode.rs`.
+const WHOLE_FRAMES: f64 = 17.0 * 963.0;
+const CUT_FRAMES: f64 = 16_384.0;
 
 /// Messages that lie between a row's two runs: so many from each of 16 places.
 const MESSAGES: f64 = 16.0 * 16.0;
@@ -22,6 +28,8 @@ struct Counts(BTreeMap<(String, String), f64>);
 
 /// What a limit says of a row's figure, compared with another row's.
 enum Bound {
+    /// At most so many instructions, whatever the other has.
+    AtMost(f64),
     /// At most so many instructions more.
     More(f64),
     /// At least so many instructions fewer.
@@ -44,19 +52,22 @@ const LIMITS: &[Limit] = &[
     ("try_feed_factory", "try_feed_typed", &CASES, Bound::Times(1.01)),
     ("feed_factory", "feed_typed", &["b64", "b512"], Bound::Times(1.01)),
     ("flush_factory", "flush_best", &["full"], Bound::More(300.0)),
+    ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
+    ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];
 
 fn main() -> ExitCode {
     let folder = results();
     let counts = Counts::read(&folder);
     if counts.0.is_empty() {
-        eprintln!("nothing counted in {}: run the bench instr_send first", folder.display());
+        eprintln!("nothing counted in {}: run the benches `instr_*` first", folder.display());
         return ExitCode::FAILURE;
     }
     for (group, title) in [
         ("try_feed_", "append by try_feed, instructions per message"),
         ("feed_", "append by feed().await, instructions per message"),
         ("flush_", "flush of a full buffer, instructions"),
+        ("decode_", "frames of 64 bytes cut from chunks of 64 KiB, instructions per frame"),
     ] {
         counts.print(group, title);
     }
@@ -69,18 +80,19 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Where `instr_send` leaves its results: beside this very program.
+/// Where the others leave their results: beside this very program.
 fn results() -> PathBuf {
     let program = env::current_exe().expect("the program knows where it is");
     let target = program.ancestors().nth(3).expect("in <target>/<profile>/deps");
-    target.join("iai/torq-message-sink/instr_send")
+    target.join("iai/torq-message-sink")
 }
 
 impl Counts {
-    /// Reads `<group>/<row>.<case>_{once,twice}/callgrind.*.out`.
+    /// Reads `<bench>/<group>/<row>.<case>_{once,twice}/callgrind.*.out`.
     fn read(folder: &Path) -> Self {
         let mut totals = BTreeMap::new();
-        for run in files(folder).iter().flat_map(|group| files(group)) {
+        let groups = files(folder).into_iter().flat_map(|bench| files(&bench));
+        for run in groups.flat_map(|group| files(&group)) {
             let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Some((row, run_of)) = name.split_once('.') else { continue };
             let Some((case, times)) = run_of.split_once('_') else { continue };
@@ -91,7 +103,12 @@ impl Counts {
         }
         let slope = |((row, case, times), once): (&(String, String, String), &f64)| {
             let twice = totals.get(&(row.clone(), case.clone(), "twice".to_owned()))?;
-            let between = if row.starts_with("flush") { FLUSHES } else { MESSAGES };
+            let between = match (row.split('_').next(), case.as_str()) {
+                (Some("flush"), _) => FLUSHES,
+                (_, "whole") => WHOLE_FRAMES,
+                (_, "cut") => CUT_FRAMES,
+                _ => MESSAGES,
+            };
             (times == "once").then(|| ((row.clone(), case.clone()), (twice - once) / between))
         };
         Self(totals.iter().filter_map(slope).collect())
@@ -104,8 +121,10 @@ impl Counts {
     /// A table of the rows of a group: one line a row, one column a case.
     fn print(&self, group: &str, title: &str) {
         let rows: Vec<_> = self.0.keys().filter(|(row, _)| row.starts_with(group)).collect();
-        let cases =
-            CASES.iter().chain(&["full"]).filter(|case| rows.iter().any(|(_, c)| c == *case));
+        let cases = CASES
+            .iter()
+            .chain(&["full", "whole", "cut"])
+            .filter(|case| rows.iter().any(|(_, c)| c == *case));
         let cases: Vec<_> = cases.collect();
         println!("{title}\n");
         print!("| {:12} |", "");
@@ -138,6 +157,7 @@ impl Counts {
                 continue;
             };
             let (holds, says) = match bound {
+                Bound::AtMost(most) => (ours <= *most, format!("{ours:.2} <= {most}")),
                 Bound::More(most) => {
                     (ours <= theirs + most, format!("{:+.2} <= {most:+}", ours - theirs))
                 }

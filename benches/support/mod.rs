@@ -35,6 +35,7 @@ macro_rules! twin {
 
 mod best;
 mod by_hand;
+mod decode;
 mod idiomatic;
 mod payload;
 mod peers;
@@ -43,6 +44,7 @@ mod vec;
 
 pub(crate) use self::best::Best;
 pub(crate) use self::by_hand::ByHand;
+pub(crate) use self::decode::{ByCodec, ByLoop, CHUNK, Ours, PAYLOAD, Payloads, stream};
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};

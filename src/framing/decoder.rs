@@ -16,7 +16,7 @@ use crate::framing::{FrameError, Framing};
 ///
 /// # Cost
 ///
-/// A frame that is whole within its chunk is lent from there: a dozen instructions, no copy. One
+/// A frame that is whole within its chunk is lent from there: ten instructions, no copy. One
 /// that spans chunks is copied once, into a buffer that later such frames use again; nothing is
 /// allocated per frame. Memory is taken for bytes that arrived, never because a header announces
 /// them: at most twice what there is of an unfinished frame. Two such buffers are kept until the
