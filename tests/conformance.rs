@@ -103,3 +103,49 @@ fn lazy_forwards_every_method() {
     // It has a policy of its own, which wins, and whose deadline it answers.
     forwards_every_method(Lazy::new, &["set_policy", "close_deadline"]);
 }
+
+/// `Buffered` under every framing.
+mod framings {
+    use torq_message_sink::prefix::{U16Be, U16Le, U32Be, U32Le, U64Be, U64Le, Varint};
+    use torq_message_sink::testing::conformance::check_all_but_empty;
+    use torq_message_sink::{FrameError, Framing, NewlineDelimited, Prefixed, SelfDelimiting};
+
+    use super::*;
+
+    macro_rules! conform {
+        ($($fact:ident: $framing:expr, $checks:ident;)*) => { $(
+            #[tokio::test(start_paused = true)]
+            async fn $fact() {
+                $checks(|| framed($framing)).await;
+            }
+        )* };
+    }
+
+    conform! {
+        u16_be_conforms: Prefixed::<U16Be>::new(), check_all;
+        u16_le_conforms: Prefixed::<U16Le>::new(), check_all;
+        u32_be_conforms: Prefixed::<U32Be>::new(), check_all;
+        u32_le_conforms: Prefixed::<U32Le>::new(), check_all;
+        u64_be_conforms: Prefixed::<U64Be>::new(), check_all;
+        u64_le_conforms: Prefixed::<U64Le>::new(), check_all;
+        varint_conforms: Prefixed::<Varint>::new(), check_all;
+        newline_conforms: NewlineDelimited::new(), check_all;
+        self_delimiting_conforms: SelfDelimiting::new(message_len), check_all_but_empty;
+    }
+
+    fn framed<F: Framing + Copy>(
+        framing: F,
+    ) -> Subject<Buffered<MemorySink, F>, MemoryReceivers<F>> {
+        let (link, peer) = MemorySink::pair(PIPE);
+        Subject {
+            sink: Buffered::with_framing(link, CAPACITY, framing),
+            receivers: MemoryReceivers::with_framing([peer], framing),
+            bound_bytes: (CAPACITY + PIPE) as u64,
+        }
+    }
+
+    /// The suite's messages end with a full stop.
+    fn message_len(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        Ok(bytes.iter().position(|&byte| byte == b'.').map(|at| at + 1))
+    }
+}

@@ -4,6 +4,10 @@
 //! the fact that does not hold. [`check_all`] runs them all; a layer is also put through
 //! [`forwards_every_method`].
 //!
+//! The messages have 1 to 13 bytes: digits, then a full stop. So they can be carried as lines and as
+//! payloads that tell their own end; [`check_all_but_empty`] is for framings that carry no message
+//! of no bytes.
+//!
 //! # Examples
 //!
 //! ```
@@ -29,8 +33,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{ScriptedSink, SinkPeer};
-use crate::link::{MemoryPeer, MemoryStream};
+pub use super::receive::{MemoryReceivers, Receive};
+
+use super::ScriptedSink;
 use crate::policy::LazyPolicy;
 use crate::sink::{End, MessageSink, SinkState};
 
@@ -45,73 +50,25 @@ pub struct Subject<S, R> {
     pub bound_bytes: u64,
 }
 
-/// Who gets a sink's messages: one receiver or several.
-pub trait Receive {
-    /// Every whole message so far, per receiver. Gives the sink room by the way.
-    fn receive(&mut self) -> Vec<Vec<Vec<u8>>>;
-}
-
-/// The receivers behind the [`MemorySink`](crate::MemorySink)s of a stack. They read
-/// [`LengthPrefixed`](crate::LengthPrefixed) frames.
-#[derive(Debug)]
-pub struct MemoryReceivers(Vec<MemoryReceiver>);
-
-#[derive(Debug)]
-struct MemoryReceiver {
-    peer: MemoryPeer,
-    streams: Vec<(MemoryStream, Vec<u8>)>,
-}
-
-impl MemoryReceivers {
-    /// One receiver per peer.
-    pub fn new(peers: impl IntoIterator<Item = MemoryPeer>) -> Self {
-        let receiver = |peer| MemoryReceiver { peer, streams: Vec::new() };
-        Self(peers.into_iter().map(receiver).collect())
-    }
-}
-
-impl Receive for MemoryReceivers {
-    fn receive(&mut self) -> Vec<Vec<Vec<u8>>> {
-        self.0.iter_mut().map(MemoryReceiver::receive).collect()
-    }
-}
-
-impl MemoryReceiver {
-    fn receive(&mut self) -> Vec<Vec<u8>> {
-        while let Some(stream) = self.peer.accept() {
-            self.streams.push((stream, Vec::new()));
-        }
-        let mut messages = Vec::new();
-        for (stream, bytes) in &mut self.streams {
-            bytes.extend(stream.read());
-            if stream.is_finished() {
-                stream.shut();
-            }
-            let mut rest = bytes.as_slice();
-            while let Some((header, behind)) = rest.split_first_chunk::<4>() {
-                let len = u32::from_be_bytes(*header) as usize;
-                let Some(payload) = behind.get(..len) else { break };
-                messages.push(payload.to_vec());
-                rest = &behind[len..];
-            }
-        }
-        messages
-    }
-}
-
-impl Receive for SinkPeer {
-    fn receive(&mut self) -> Vec<Vec<Vec<u8>>> {
-        self.set_room(16);
-        vec![self.messages()]
-    }
-}
-
 /// Runs every check of this module that a sink can be put through. Needs a tokio runtime with time.
 ///
 /// # Panics
 ///
 /// With the fact that does not hold.
 pub async fn check_all<S: MessageSink, R: Receive>(mut make: impl FnMut() -> Subject<S, R>) {
+    empty_messages_arrive(make()).await;
+    check_all_but_empty(make).await;
+}
+
+/// [`check_all`] for a sink whose framing refuses empty messages, as
+/// [`SelfDelimiting`](crate::SelfDelimiting) does.
+///
+/// # Panics
+///
+/// With the fact that does not hold.
+pub async fn check_all_but_empty<S: MessageSink, R: Receive>(
+    mut make: impl FnMut() -> Subject<S, R>,
+) {
     order_is_kept(make()).await;
     flushed_means_delivered(make()).await;
     refusal_leaves_no_trace(make()).await;
@@ -146,6 +103,28 @@ pub async fn order_is_kept<S: MessageSink, R: Receive>(subject: Subject<S, R>) {
     finish(sink.flush(), &mut receivers).await;
     for got in receivers.receive() {
         assert_eq!(got, messages, "messages arrive in order, whole, and once");
+    }
+}
+
+/// Messages of no bytes are messages: there is room for them or not, and among others they arrive
+/// in order, and once.
+pub async fn empty_messages_arrive<S: MessageSink, R: Receive>(subject: Subject<S, R>) {
+    let Subject { mut sink, mut receivers, .. } = subject;
+    let mut messages = Vec::new();
+    for number in 0..LOTS {
+        let message = if number % 3 == 0 { message(number) } else { Vec::new() };
+        if !sink.room(message.len()) {
+            let ready = poll_fn(|cx| sink.poll_ready(cx, message.len()));
+            finish(ready, &mut receivers).await;
+        }
+        assert_eq!(sink.try_feed(&message), Ok(()), "room for an empty message is a promise");
+        messages.push(message);
+        tokio::task::yield_now().await;
+    }
+    finish(sink.send_batch([b"", b""]), &mut receivers).await;
+    messages.extend([vec![], vec![]]);
+    for got in receivers.receive() {
+        assert_eq!(got, messages, "empty messages arrive in order and once");
     }
 }
 
@@ -373,9 +352,9 @@ async fn finish<T, E: std::fmt::Debug, R: Receive>(
     }
 }
 
-/// Messages of 0 to 12 bytes that tell their number.
+/// Messages of 1 to 13 bytes that tell their number and their end.
 fn message(number: usize) -> Vec<u8> {
-    let mut bytes = format!("{number:012}").into_bytes();
+    let mut bytes = format!("{number:012}.").into_bytes();
     bytes.split_off(12 - number * 5 % 13)
 }
 

@@ -7,6 +7,7 @@
 //! - [`conformance`] checks what users rely on.
 
 pub mod conformance;
+mod receive;
 mod script;
 mod sink;
 
