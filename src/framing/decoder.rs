@@ -20,8 +20,9 @@ use crate::framing::{FrameError, Framing};
 /// that spans chunks is copied once, into a buffer that later such frames use again; nothing is
 /// allocated per frame. Memory is taken for bytes that arrived, never because a header announces
 /// them: at most twice what there is of an unfinished frame. Two such buffers are kept until the
-/// decoder is dropped, each at most as large as the largest frame that has spanned chunks (twice
-/// that where only a frame's end tells its length) and a few bytes more.
+/// decoder is dropped, each at most as large as the largest frame that has spanned chunks (half as
+/// large again where only a frame's end tells its length) and a few bytes more: together no more
+/// than what has arrived so far and one frame, and those few bytes.
 ///
 /// # Examples
 ///
@@ -227,16 +228,14 @@ impl<F: Framing> Unfinished<F> {
     #[cold]
     fn join<'a>(&mut self, chunk: &'a [u8], joined: &mut Vec<u8>) -> Result<&'a [u8], FrameError> {
         let mut rest = chunk;
-        let mut step = FIRST_STEP;
         while !rest.is_empty() {
-            let wanted = self.need.map_or(step, |need| need.saturating_sub(self.partial.len()));
-            let (taken, left) = rest.split_at_checked(wanted).unwrap_or((rest, EMPTY));
             let seen = self.partial.len();
+            let wanted = self.need.map_or_else(|| step(seen), |need| need.saturating_sub(seen));
+            let (taken, left) = rest.split_at_checked(wanted).unwrap_or((rest, EMPTY));
             self.push(taken);
             rest = left;
             if self.need.is_none() {
                 self.need = self.measure(&self.partial, seen)?;
-                step = step.saturating_mul(2);
             }
             let Some(need) = self.need else { continue };
             if let Some(excess) = self.partial.len().checked_sub(need) {
@@ -341,12 +340,17 @@ impl<F: Framing> Unfinished<F> {
         }
     }
 
-    /// Appends to `partial`, doubling its capacity as `Vec` does, but not beyond the frame's end.
+    /// Appends to `partial`. Its capacity doubles up to the frame's end; where that is not known it
+    /// grows by half, since two buffers of twice a frame would be more than what arrived and one
+    /// frame.
     fn push(&mut self, bytes: &[u8]) {
         let len = self.partial.len();
         if bytes.len() > self.partial.capacity() - len {
-            let most = self.need.unwrap_or_else(|| self.framing.max_frame_size());
-            self.partial.reserve_exact(len.min(most.saturating_sub(len)).max(bytes.len()));
+            let (more, most) = match self.need {
+                Some(need) => (len, need),
+                None => (len.min(step(len)), self.framing.max_frame_size()),
+            };
+            self.partial.reserve_exact(more.min(most.saturating_sub(len)).max(bytes.len()));
         }
         self.partial.extend_from_slice(bytes);
     }
@@ -361,9 +365,11 @@ impl<F: Framing> Unfinished<F> {
 
 const EMPTY: &[u8] = &[];
 
-/// Bytes tried first to complete a header: as many as most headers have at most. Each further try
-/// takes twice as many, so that a chunk is measured a few times and never byte by byte.
-const FIRST_STEP: usize = 16;
+/// Bytes to try next of a frame of which `seen` do not tell the length: half as many again, so that
+/// a chunk is measured a few times and never byte by byte, and at least as many as most headers have.
+const fn step(seen: usize) -> usize {
+    if seen / 2 > 16 { seen / 2 } else { 16 }
+}
 
 const LEAKED: FrameError = FrameError::Invalid("the end of the chunk before was leaked");
 const OVERLONG: FrameError = FrameError::Invalid("a frame longer than its framing allows");
