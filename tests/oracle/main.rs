@@ -5,9 +5,7 @@
 //! `--release`), `ORACLE_FIRST` says from which seed on, and `ORACLE_SEED=n` runs one sequence
 //! again and prints its operations. A sequence depends on nothing but its seed.
 
-mod peers;
-mod sequence;
-mod stacks;
+mod model;
 
 use std::panic;
 use std::time::Instant;
@@ -24,7 +22,7 @@ fn sink_agrees_with_the_oracle_over_random_operations() {
         .build()
         .expect("a runtime");
     if let Some(seed) = number("ORACLE_SEED") {
-        let operations = runtime.block_on(stacks::run(seed, true));
+        let operations = runtime.block_on(model::run(seed, true));
         println!("seed {seed}: {operations} operations, no violation");
         return;
     }
@@ -34,7 +32,7 @@ fn sink_agrees_with_the_oracle_over_random_operations() {
     let mut operations = 0;
     for seed in REGRESSIONS.iter().copied().chain(first..first + count) {
         let on_panic = OnPanic(seed);
-        operations += runtime.block_on(stacks::run(seed, false));
+        operations += runtime.block_on(model::run(seed, false));
         drop(on_panic);
     }
     println!(

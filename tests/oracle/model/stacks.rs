@@ -9,8 +9,9 @@ use torq_message_sink::{
     MessageSink, Reconnect, StreamLink,
 };
 
-use crate::peers::Receiver;
-use crate::sequence::{OPERATIONS, Sequence, Setting};
+use super::receiver::Receiver;
+use super::sequence::{OPERATIONS, Sequence, Setting};
+use super::world::choose;
 
 type Leaf = StreamLink<Scripted<MemoryConnector>>;
 
@@ -114,8 +115,4 @@ fn setting(rng: &mut fastrand::Rng) -> Setting {
     let capacity = *choose(rng, &[16, 40, 128, 500]);
     let max_frame = if rng.u8(..4) == 0 { capacity / 2 } else { 1000 };
     Setting { capacity, max_frame, policy }
-}
-
-fn choose<'a, T>(rng: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
-    &from[rng.usize(..from.len())]
 }

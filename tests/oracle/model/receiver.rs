@@ -1,72 +1,37 @@
-//! The truth: what was accepted, and what each receiver may see of it.
+//! One receiver: what it may see of what was accepted, and what the sink may say of it.
 
 use std::io;
 
 use torq_message_sink::testing::{Script, Step};
-use torq_message_sink::{EndCause, Event, LeafReport, MemoryPeer, MemoryStream, SinkState};
+use torq_message_sink::{Count, EndCause, Event, LeafReport, MemoryPeer, MemoryStream, SinkState};
 
-/// Everything that the sink has accepted, as it must stand on the wire.
-#[derive(Default)]
-pub(crate) struct Log {
-    pub(crate) bytes: Vec<u8>,
-    /// Where each frame ends.
-    pub(crate) ends: Vec<u64>,
-}
-
-impl Log {
-    pub(crate) fn push(&mut self, payload: &[u8]) {
-        self.bytes.extend((payload.len() as u32).to_be_bytes());
-        self.bytes.extend(payload);
-        self.ends.push(self.len());
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    /// The last frame boundary at or before `position`, and how many frames end before it.
-    pub(crate) fn boundary(&self, position: u64) -> (u64, u64) {
-        let count = self.ends.partition_point(|end| *end <= position);
-        (count.checked_sub(1).map_or(0, |last| self.ends[last]), count as u64)
-    }
-}
+use super::log::Log;
+use super::stream::Stream;
 
 /// One receiver: its end of every connection that was made to it, and what the sink says of each.
-pub(crate) struct Receiver {
-    pub(crate) peer: MemoryPeer,
-    pub(crate) script: Script,
-    pub(crate) streams: Vec<Stream>,
+pub(super) struct Receiver {
+    pub(super) peer: MemoryPeer,
+    pub(super) script: Script,
+    pub(super) streams: Vec<Stream>,
     connections: Vec<Connection>,
     /// A read was made to say that the peer has closed, or that it failed.
     read_faults: bool,
     /// An attempt to connect was made to panic.
-    pub(crate) panics: bool,
-    pub(crate) refusing: bool,
-    pub(crate) stalling: bool,
-    pub(crate) scripted: bool,
-}
-
-/// The receiver's end of one connection.
-pub(crate) struct Stream {
-    io: Option<MemoryStream>,
-    got: Vec<u8>,
-    verified: usize,
-    connection: Option<usize>,
-    /// Bytes that the sink had written when the peer closed its sending half.
-    written_at_shut: Option<u64>,
-    written: u64,
-    ended_by_peer: bool,
+    pub(super) panics: bool,
+    pub(super) refusing: bool,
+    pub(super) stalling: bool,
+    pub(super) scripted: bool,
 }
 
 /// One connection as the sink's events tell it.
-struct Connection {
-    first: u64,
+pub(super) struct Connection {
+    pub(super) first: u64,
     end: Option<(u64, u64, EndCause)>,
     stream: Option<usize>,
 }
 
 impl Receiver {
-    pub(crate) fn new(peer: MemoryPeer, script: Script) -> Self {
+    pub(super) fn new(peer: MemoryPeer, script: Script) -> Self {
         Self {
             peer,
             script,
@@ -81,25 +46,17 @@ impl Receiver {
     }
 
     /// Takes over the connections made since the last call. To be called whenever tasks have run.
-    pub(crate) fn accept(&mut self) {
+    pub(super) fn accept(&mut self) {
         while let Some(io) = self.peer.accept() {
-            self.streams.push(Stream {
-                io: Some(io),
-                got: Vec::new(),
-                verified: 0,
-                connection: None,
-                written_at_shut: None,
-                written: 0,
-                ended_by_peer: false,
-            });
+            self.streams.push(Stream::new(io));
         }
     }
 
-    pub(crate) fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         !self.refusing && !self.stalling && !self.scripted
     }
 
-    pub(crate) fn behave(&mut self) {
+    pub(super) fn behave(&mut self) {
         self.script.clear();
         self.peer.refuse(false);
         self.peer.stall(false);
@@ -109,17 +66,17 @@ impl Receiver {
         }
     }
 
-    pub(crate) fn refuse(&mut self, refusing: bool) {
+    pub(super) fn refuse(&mut self, refusing: bool) {
         self.refusing = refusing;
         self.peer.refuse(refusing);
     }
 
-    pub(crate) fn stall(&mut self, stalling: bool) {
+    pub(super) fn stall(&mut self, stalling: bool) {
         self.stalling = stalling;
         self.peer.stall(stalling);
     }
 
-    pub(crate) fn push(&mut self, step: Step) {
+    pub(super) fn push(&mut self, step: Step) {
         self.scripted = true;
         self.panics |= step == Step::PanicConnect;
         self.read_faults |= matches!(step, Step::EndRead)
@@ -128,7 +85,7 @@ impl Receiver {
     }
 
     /// The peer's end of a random connection that the peer has not ended, most likely the last.
-    pub(crate) fn open_stream(&mut self, rng: &mut fastrand::Rng) -> Option<&mut Stream> {
+    pub(super) fn open_stream(&mut self, rng: &mut fastrand::Rng) -> Option<&mut Stream> {
         let mut open: Vec<_> = self.streams.iter_mut().filter(|s| s.io.is_some()).collect();
         let last = open.len().checked_sub(1)?;
         let index = if rng.u8(..4) == 0 { rng.usize(..=last) } else { last };
@@ -136,7 +93,7 @@ impl Receiver {
     }
 
     /// Reads everything there is, and closes what the sink has finished.
-    pub(crate) fn read_all(&mut self) -> bool {
+    pub(super) fn read_all(&mut self) -> bool {
         let mut moved = false;
         for stream in &mut self.streams {
             moved |= stream.read(usize::MAX);
@@ -149,7 +106,7 @@ impl Receiver {
 
     /// Reads everything, but from connections that the peer has half closed and the sink holds on
     /// to: the sink has to find that out without being given room.
-    pub(crate) fn read_all_open(&mut self) -> bool {
+    pub(super) fn read_all_open(&mut self) -> bool {
         let mut moved = false;
         for stream in &mut self.streams {
             let Some(io) = &stream.io else { continue };
@@ -164,7 +121,7 @@ impl Receiver {
     }
 
     /// An event of this receiver's link.
-    pub(crate) fn observe(&mut self, event: &Event, log: &Log) {
+    pub(super) fn observe(&mut self, event: &Event, log: &Log) {
         let previous = self.connections.last();
         match event {
             Event::Connected { connection, first, .. } => {
@@ -203,7 +160,7 @@ impl Receiver {
     }
 
     /// After the events of a step: checks the sink's report against the truth.
-    pub(crate) fn check(&mut self, leaf: &LeafReport, log: &Log) {
+    pub(super) fn check(&mut self, leaf: &LeafReport, log: &Log) {
         if let Some(index) = self.connections.len().checked_sub(1)
             && let live = &mut self.connections[index]
             && live.end.is_none()
@@ -232,7 +189,7 @@ impl Receiver {
         check_messages(leaf.accepted, log);
         check_messages(leaf.written, log);
         if let Some(accepted) = leaf.accepted.messages {
-            let of = |count: torq_message_sink::Count| count.messages.expect("counting is on");
+            let of = |count: Count| count.messages.expect("counting is on");
             let sum = of(leaf.written) + of(leaf.buffered) + of(leaf.dropped.total());
             assert_eq!(accepted, sum, "nothing disappears");
             assert_eq!(accepted, log.ends.len() as u64);
@@ -261,7 +218,7 @@ impl Receiver {
     }
 
     /// At the end: nothing was destroyed but by the peer or by a failure.
-    pub(crate) fn check_end(&mut self, log: &Log) {
+    pub(super) fn check_end(&mut self, log: &Log) {
         self.read_all();
         self.streams.iter_mut().for_each(|stream| stream.verify(&self.connections, log));
         for stream in &self.streams {
@@ -281,7 +238,7 @@ impl Receiver {
     }
 
     /// Whether the receiver has everything that was accepted, but for what ends have cost it.
-    pub(crate) fn has_last_of(&self, log: &Log) -> bool {
+    pub(super) fn has_last_of(&self, log: &Log) -> bool {
         let Some(last) = self.connections.iter().rev().find(|c| c.stream.is_some()) else {
             return log.len() == 0;
         };
@@ -293,75 +250,7 @@ impl Receiver {
     }
 }
 
-impl Stream {
-    pub(crate) fn read(&mut self, len: usize) -> bool {
-        let Some(io) = &self.io else { return false };
-        let bytes = io.read_at_most(len);
-        self.got.extend(&bytes);
-        !bytes.is_empty()
-    }
-
-    pub(crate) fn say(&self, len: usize) {
-        if let Some(io) = &self.io {
-            io.say(len);
-        }
-    }
-
-    pub(crate) fn shut(&mut self) {
-        if let Some(io) = &self.io {
-            io.shut();
-            self.written_at_shut.get_or_insert_with(|| io.written_bytes());
-        }
-    }
-
-    pub(crate) fn limit(&self, len: usize) {
-        if let Some(io) = &self.io {
-            io.set_max_write(len);
-        }
-    }
-
-    pub(crate) fn set_capacity(&self, capacity: usize) {
-        if let Some(io) = &self.io {
-            io.set_capacity(capacity);
-        }
-    }
-
-    /// The peer closes; what it has not read is lost.
-    pub(crate) fn close(&mut self) {
-        self.written = self.written();
-        let Some(io) = self.io.take() else { return };
-        self.got.extend(io.read());
-        self.ended_by_peer |= !io.is_finished();
-    }
-
-    /// The peer vanishes, with what it has not read.
-    pub(crate) fn reset(&mut self) {
-        self.written = self.written();
-        self.ended_by_peer = true;
-        if let Some(io) = self.io.take() {
-            io.reset();
-        }
-    }
-
-    fn written(&self) -> u64 {
-        self.io.as_ref().map_or(self.written, MemoryStream::written_bytes)
-    }
-
-    /// What came is what was accepted, from the connection's first frame on: nothing twice, torn or
-    /// out of order, and what is missing is missing at the end.
-    fn verify(&mut self, connections: &[Connection], log: &Log) {
-        if let Some(written) = self.written_at_shut {
-            assert_eq!(self.written(), written, "a closed peer is noticed before the next write");
-        }
-        let Some(connection) = self.connection.map(|index| &connections[index]) else { return };
-        let new = &self.got[self.verified..];
-        let from = connection.first as usize + self.verified;
-        assert_eq!(log.bytes.get(from..from + new.len()), Some(new), "bytes at {from}");
-        self.verified = self.got.len();
-    }
-}
-
-fn check_messages(position: torq_message_sink::Count, log: &Log) {
+fn check_messages(position: Count, log: &Log) {
     let (boundary, count) = log.boundary(position.bytes);
     assert_eq!(boundary, position.bytes, "positions are frame boundaries");
     if let Some(messages) = position.messages {

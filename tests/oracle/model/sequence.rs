@@ -1,0 +1,204 @@
+//! The operations, and what is checked after each.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::yield_now;
+use torq_message_sink::{ErrorKind, Event, LazyPolicy, MessageSink, SinkError};
+
+use super::drive::{Woken, poll};
+use super::log::Log;
+use super::receiver::Receiver;
+use super::world::World;
+
+/// Operations of one sequence.
+pub(super) const OPERATIONS: u64 = 200;
+
+/// Numbers of the stack that the checks need.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) capacity: usize,
+    pub(super) max_frame: usize,
+    pub(super) policy: LazyPolicy,
+}
+
+/// One sink, its receivers, and the truth.
+pub(super) struct Sequence<'a, S> {
+    pub(super) sink: S,
+    pub(super) capacity: usize,
+    /// The longest payload.
+    pub(super) longest: usize,
+    /// Whether attempts to connect can be used up.
+    pub(super) limited: bool,
+    /// Whether links reconnect by themselves, and may have given up so unheard.
+    pub(super) eager: bool,
+    pub(super) deadline: Duration,
+    pub(super) world: World<'a>,
+    pub(super) woken: Arc<Woken>,
+    pub(super) closed: bool,
+    /// A disconnect was begun and dropped: the links may be on their way to sleep.
+    pub(super) half_asleep: bool,
+    pub(super) trace: bool,
+}
+
+impl<'a, S: MessageSink> Sequence<'a, S> {
+    pub(super) fn new(
+        sink: S,
+        setting: Setting,
+        receivers: Vec<Receiver>,
+        rng: &'a mut fastrand::Rng,
+        trace: bool,
+    ) -> Self {
+        let policy = format!("{:?}", setting.policy);
+        Self {
+            deadline: sink.close_deadline(),
+            sink,
+            capacity: setting.capacity,
+            longest: (setting.capacity - 4).min(setting.max_frame),
+            limited: !policy.contains("max_attempts: 0"),
+            eager: policy.contains("Eager"),
+            world: World { log: Log::default(), receivers, rng },
+            woken: Arc::default(),
+            closed: false,
+            half_asleep: false,
+            trace,
+        }
+    }
+
+    /// Runs `most` operations, or less where the sink ends before; answers how many.
+    pub(super) async fn run(mut self, most: u64) -> u64 {
+        for operation in 1..=most {
+            self.operation().await;
+            self.observe();
+            if self.closed && self.world.rng.u8(..4) == 0 {
+                self.finish().await;
+                return operation;
+            }
+        }
+        self.finish().await;
+        most
+    }
+
+    pub(super) async fn operation(&mut self) {
+        let choice = self.world.rng.u8(..64);
+        if self.trace {
+            println!("{choice:2} {:?} buffered {}", self.sink.state(), self.buffered());
+        }
+        match choice {
+            0..=11 => self.try_feed(),
+            12..=16 => self.feed().await,
+            17..=19 => self.send().await,
+            20..=21 => self.send_batch().await,
+            22..=27 => drop(self.poll_flush()),
+            28 => self.poll_connect(),
+            29 => self.disconnect().await,
+            30 if self.world.rng.u8(..4) == 0 => self.close().await,
+            31 => self.ready_then_feed(),
+            32 => self.rest_without_a_busy_loop().await,
+            33 if self.world.rng.u8(..3) == 0 => self.quiet().await,
+            34 if self.world.rng.u8(..3) == 0 => self.end_asleep(),
+            35..=50 => self.world.peer_acts(),
+            51..=56 => self.world.let_tasks_run().await,
+            57..=60 => {
+                let millis = self.world.rng.u64(..60);
+                self.world.pass(Duration::from_millis(millis)).await;
+            }
+            61 => self.sink.hurry(),
+            62 => {
+                let size = self.world.rng.usize(..=self.longest);
+                let _ = self.sink.room(size);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn buffered(&self) -> u64 {
+        self.sink.report().buffered_bytes()
+    }
+
+    pub(super) fn poll_flush(&mut self) -> Poll<()> {
+        match poll(pin!(self.sink.flush()), &self.woken) {
+            Poll::Ready(Ok(())) => {
+                self.flushed();
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(error)) => {
+                self.failed(&error, 0);
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    pub(super) fn poll_connect(&mut self) {
+        match poll(pin!(self.sink.connect()), &self.woken) {
+            Poll::Ready(Ok(())) => {
+                assert!(self.sink.is_connected(), "connected is what it says");
+                assert!(!self.closed);
+            }
+            Poll::Ready(Err(error)) => self.failed(&error, 0),
+            Poll::Pending => assert!(!self.closed),
+        }
+    }
+
+    /// Somebody who waits, and whom nothing new reaches, is not woken again and again.
+    pub(super) async fn rest_without_a_busy_loop(&mut self) {
+        self.world.receivers.iter_mut().for_each(|receiver| receiver.script.clear());
+        for _ in 0..16 {
+            let pending = self.poll_flush().is_pending();
+            self.observe();
+            self.woken.take();
+            self.world.let_tasks_run().await;
+            yield_now().await;
+            if !pending || !self.woken.take() {
+                return;
+            }
+        }
+        panic!("a busy loop");
+    }
+
+    /// A flush or a shutdown has succeeded.
+    pub(super) fn flushed(&mut self) {
+        for leaf in self.sink.report().leaves {
+            assert_eq!(leaf.buffered.bytes, 0, "flushed means everything");
+        }
+    }
+
+    pub(super) fn failed(&self, error: &SinkError, len: usize) {
+        match error.kind() {
+            ErrorKind::Unreachable => assert!(self.may_fail(), "attempts go on for ever: {error}"),
+            ErrorKind::TooLarge { .. } => assert!(len > self.longest, "{error}"),
+            ErrorKind::Closed => assert!(self.closed, "{error}"),
+            _ => panic!("no reason for {error:?}"),
+        }
+    }
+
+    /// Whether callers can get an error: attempts are used up, or one has panicked.
+    pub(super) fn may_fail(&self) -> bool {
+        self.limited || self.world.receivers.iter().any(|receiver| receiver.panics)
+    }
+
+    /// Checks everything that holds at any time.
+    pub(super) fn observe(&mut self) {
+        let World { log, receivers, .. } = &mut self.world;
+        receivers.iter_mut().for_each(Receiver::accept);
+        self.sink.take_events(&mut |event| {
+            let service = match &event {
+                Event::Connected { service, .. } => service,
+                Event::Ended(end) => &end.service,
+                _ => &None,
+            };
+            let index = service.as_ref().and_then(|name| name.parse::<usize>().ok());
+            receivers[index.expect("links have names")].observe(&event, log);
+        });
+        let report = self.sink.report();
+        assert_eq!(report.leaves.len(), receivers.len());
+        for (receiver, leaf) in receivers.iter_mut().zip(&report.leaves) {
+            receiver.check(leaf, log);
+        }
+        assert!(report.buffered_bytes() <= self.capacity as u64, "memory is bounded");
+        assert_eq!(self.sink.accepted_bytes(), log.len());
+    }
+}
