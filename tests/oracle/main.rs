@@ -1,13 +1,12 @@
-//! The oracle model: random operations on random stacks over links that misbehave, against a byte
-//! log as the truth.
+//! The oracle: the model with choices from a seeded generator.
 //!
 //! `cargo test` runs 2,000 sequences of 200 operations. `ORACLE_SEQUENCES=200000` runs more (use
 //! `--release`), `ORACLE_FIRST` says from which seed on, and `ORACLE_SEED=n` runs one sequence
-//! again and prints its operations. A sequence depends on nothing but its seed.
+//! again and prints its operations. A sequence depends on nothing but its seed. The fuzz target
+//! `operations` runs the same model with choices from a fuzzer.
 
 mod model;
 
-use std::panic;
 use std::time::Instant;
 
 /// Seeds that once found something.
@@ -15,14 +14,9 @@ const REGRESSIONS: &[u64] = &[633, 990, 4454];
 
 #[test]
 fn sink_agrees_with_the_oracle_over_random_operations() {
-    quiet_scripted_panics();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    model::quiet_scripted_panics();
     if let Some(seed) = number("ORACLE_SEED") {
-        let operations = runtime.block_on(model::run(seed, true));
+        let operations = model::run(&mut Seeded::new(seed), true);
         println!("seed {seed}: {operations} operations, no violation");
         return;
     }
@@ -32,7 +26,7 @@ fn sink_agrees_with_the_oracle_over_random_operations() {
     let mut operations = 0;
     for seed in REGRESSIONS.iter().copied().chain(first..first + count) {
         let on_panic = OnPanic(seed);
-        operations += runtime.block_on(model::run(seed, false));
+        operations += model::run(&mut Seeded::new(seed), false);
         drop(on_panic);
     }
     println!(
@@ -40,6 +34,25 @@ fn sink_agrees_with_the_oracle_over_random_operations() {
         count + REGRESSIONS.len() as u64,
         begin.elapsed().as_secs_f64()
     );
+}
+
+/// Chooses at random, without end.
+struct Seeded(fastrand::Rng);
+
+impl Seeded {
+    fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+}
+
+impl model::Choices for Seeded {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0.usize(..bound)
+    }
+
+    fn used_up(&self) -> bool {
+        false
+    }
 }
 
 /// Names the seed when a sequence has found something.
@@ -51,16 +64,6 @@ impl Drop for OnPanic {
             eprintln!("run it again with: ORACLE_SEED={} cargo test --test oracle", self.0);
         }
     }
-}
-
-/// Connectors that panic are part of the model; their messages would hide the one that counts.
-fn quiet_scripted_panics() {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if info.payload_as_str() != Some("a scripted panic") {
-            hook(info);
-        }
-    }));
 }
 
 fn number(variable: &str) -> Option<u64> {

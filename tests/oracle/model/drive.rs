@@ -44,7 +44,7 @@ pub(super) async fn drive_kindly<T: Debug>(
 ) -> T {
     woken.set();
     let (mut idle, mut steps) = (0, 0);
-    let mut shuts = world.rng.u8(..3);
+    let mut shuts = world.choices.below(3);
     while idle < 60 && steps < 5_000 {
         (idle, steps) = (idle + 1, steps + 1);
         if woken.take() {
@@ -56,8 +56,8 @@ pub(super) async fn drive_kindly<T: Debug>(
         for receiver in &mut world.receivers {
             receiver.accept();
             if shuts > 0
-                && world.rng.u8(..16) == 0
-                && let Some(stream) = receiver.open_stream(world.rng)
+                && world.choices.once_in(16)
+                && let Some(stream) = receiver.open_stream(world.choices)
             {
                 stream.shut();
                 shuts -= 1;

@@ -10,12 +10,11 @@ use torq_message_sink::{End, MessageSink, Report, SinkState, TryFeedError};
 use super::drive::{drive, drive_kindly, poll};
 use super::receiver::Receiver;
 use super::sequence::Sequence;
-use super::world::choose;
 
-impl<S: MessageSink> Sequence<'_, S> {
+impl Sequence<'_> {
     /// Puts it to sleep, or gives up half-way.
     pub(super) async fn disconnect(&mut self) {
-        let steps = *choose(self.world.rng, &[1, 2, 4, 1000]);
+        let steps = self.world.choices.of(&[1, 2, 4, 1000]);
         let begin = Instant::now();
         let done = drive(pin!(self.sink.disconnect()), &self.woken, &mut self.world, steps).await;
         self.half_asleep = done.is_none();
@@ -27,14 +26,14 @@ impl<S: MessageSink> Sequence<'_, S> {
                     assert_eq!(self.sink.state(), SinkState::Asleep, "disconnected means asleep");
                 }
             }
-            Some(Err(error)) => self.failed(&error, 0),
+            Some(Err(error)) => self.failed(&error, &[]),
             None => assert!(steps < 1000, "a disconnect ends at its deadline"),
         }
     }
 
     /// Closes, or gives up half-way: closed it is in any case.
     pub(super) async fn close(&mut self) {
-        let steps = *choose(self.world.rng, &[1, 2, 4, 1000]);
+        let steps = self.world.choices.of(&[1, 2, 4, 1000]);
         let tried = self.attempts_that_should_hurry();
         let begin = Instant::now();
         self.closed = true;
@@ -115,12 +114,12 @@ impl<S: MessageSink> Sequence<'_, S> {
                     });
                     self.observe();
                     for receiver in &self.world.receivers {
-                        let all = receiver.has_last_of(&self.world.log);
+                        let all = receiver.has_last_of(&self.world.logs[receiver.log]);
                         assert!(all || self.closed, "what is flushed arrives");
                     }
                     return;
                 }
-                Err(error) => self.failed(&error, 0),
+                Err(error) => self.failed(&error, &[]),
             }
         }
         panic!("receivers that behave are reached");
@@ -128,7 +127,7 @@ impl<S: MessageSink> Sequence<'_, S> {
 
     /// The end of the sink, in one of the ways there are.
     pub(super) async fn finish(mut self) {
-        let kind = self.world.rng.u8(..4);
+        let kind = self.world.choices.below(4);
         if self.trace {
             println!("finish {kind}");
         }
@@ -159,8 +158,10 @@ impl<S: MessageSink> Sequence<'_, S> {
         let Self { sink, mut world, .. } = self;
         drop(sink);
         if kind != 3 {
-            world.receivers.iter_mut().for_each(Receiver::accept);
-            world.receivers.iter_mut().for_each(|receiver| receiver.check_end(&world.log));
+            for receiver in &mut world.receivers {
+                receiver.accept();
+                receiver.check_end(&world.logs[receiver.log]);
+            }
         }
     }
 }

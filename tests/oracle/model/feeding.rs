@@ -8,53 +8,70 @@ use torq_message_sink::{MessageSink, SinkState, TryFeedError};
 use super::drive::poll;
 use super::sequence::Sequence;
 
-impl<S: MessageSink> Sequence<'_, S> {
+impl Sequence<'_> {
     pub(super) fn try_feed(&mut self) {
         let payload = self.payload();
-        let fits = payload.len() <= self.longest;
         let room = self.sink.room(payload.len());
         match self.sink.try_feed(&payload) {
             Ok(()) => {
                 self.accept(&payload);
-                // A child whose peer went while it waited for a sibling's connection comes back
-                // with the next push, as the sibling does.
-                let sleeps = self.sink.state() == SinkState::Asleep;
-                assert!(
-                    !sleeps || self.half_asleep || self.eager,
-                    "data wakes the sink: {}",
-                    self.sink.report()
-                );
+                self.is_awake();
             }
             Err(refusal) => {
-                assert!(!room, "room is a promise, but {refusal:?}");
+                let invalid = refusal == TryFeedError::Invalid;
+                assert!(!room || invalid, "room is a promise, but {refusal:?}");
                 match refusal {
-                    TryFeedError::TooLarge => assert!(!fits),
+                    TryFeedError::Invalid => assert!(!self.world.carries(&payload)),
+                    TryFeedError::TooLarge => assert!(payload.len() > self.world.longest()),
                     TryFeedError::Closed => assert!(self.closed),
                     TryFeedError::Full => {
-                        let left = self.capacity as u64 - self.buffered();
-                        assert!(left < payload.len() as u64 + 4, "full means no room");
+                        assert!(self.is_full(payload.len()), "full means no room")
                     }
                     TryFeedError::NotConnected => assert!(self.may_fail()),
                     other => panic!("no reason for {other:?}"),
                 }
             }
         }
-        assert_eq!(self.sink.accepted_bytes(), self.world.log.len(), "a refusal leaves no trace");
+        let accepted = self.world.accepted_bytes();
+        assert_eq!(self.sink.accepted_bytes(), accepted, "a refusal leaves no trace");
+    }
+
+    /// Data wakes every buffer. A link whose peer went while it waited for a sibling's connection
+    /// comes back with the next push, as the sibling does.
+    fn is_awake(&self) {
+        let report = self.sink.report();
+        for (_, mut links) in self.world.buffers(&report.leaves) {
+            let asleep = links.clone().map(|leaf| leaf.state).max() == Some(SinkState::Asleep);
+            let lags = links.any(|leaf| leaf.buffered.bytes > 0);
+            assert!(
+                !asleep || !lags || self.half_asleep || self.eager,
+                "data wakes the sink: {report}"
+            );
+        }
+    }
+
+    /// Whether one of the buffers has no room for a message of `len` bytes.
+    fn is_full(&self, len: usize) -> bool {
+        let report = self.sink.report();
+        self.world.buffers(&report.leaves).any(|(log, links)| {
+            let held = links.map(|leaf| leaf.buffered.bytes).max().unwrap_or(0);
+            log.capacity as u64 - held < log.framing.frame_len(len) as u64
+        })
     }
 
     /// Polls a feed a few times, and drops it if it is not ready then.
     pub(super) async fn feed(&mut self) {
         let payload = self.payload();
-        for _ in 0..self.world.rng.u8(1..4) {
+        for _ in 0..=self.world.choices.below(3) {
             match poll(pin!(self.sink.feed(&payload)), &self.woken) {
                 Poll::Ready(Ok(())) => {
                     self.accept(&payload);
                     return;
                 }
-                Poll::Ready(Err(error)) => return self.failed(&error, payload.len()),
+                Poll::Ready(Err(error)) => return self.failed(&error, &payload),
                 Poll::Pending => {}
             }
-            let len = self.world.log.len();
+            let len = self.world.accepted_bytes();
             assert_eq!(self.sink.accepted_bytes(), len, "a pending feed accepted nothing");
             self.observe();
             self.world.something_happens().await;
@@ -65,7 +82,7 @@ impl<S: MessageSink> Sequence<'_, S> {
         let payload = self.payload();
         let mut send = pin!(self.sink.send(&payload));
         let mut outcome = Poll::Pending;
-        for _ in 0..self.world.rng.u8(1..4) {
+        for _ in 0..=self.world.choices.below(3) {
             outcome = poll(send.as_mut(), &self.woken);
             if outcome.is_ready() {
                 break;
@@ -78,17 +95,17 @@ impl<S: MessageSink> Sequence<'_, S> {
         }
         match outcome {
             Poll::Ready(Ok(())) => self.flushed(),
-            Poll::Ready(Err(error)) if !accepted => self.failed(&error, payload.len()),
-            Poll::Ready(Err(error)) => self.failed(&error, 0),
+            Poll::Ready(Err(error)) if !accepted => self.failed(&error, &payload),
+            Poll::Ready(Err(error)) => self.failed(&error, &[]),
             Poll::Pending => {}
         }
     }
 
     pub(super) async fn send_batch(&mut self) {
-        let payloads: Vec<_> = (0..self.world.rng.usize(..6)).map(|_| self.payload()).collect();
+        let payloads: Vec<_> = (0..self.world.choices.below(6)).map(|_| self.payload()).collect();
         let mut send = pin!(self.sink.send_batch(&payloads));
         let mut outcome = Poll::Pending;
-        for _ in 0..self.world.rng.u8(1..4) {
+        for _ in 0..=self.world.choices.below(3) {
             outcome = poll(send.as_mut(), &self.woken);
             if outcome.is_ready() {
                 break;
@@ -105,7 +122,7 @@ impl<S: MessageSink> Sequence<'_, S> {
                 self.flushed();
             }
             Poll::Ready(Err(error)) => {
-                self.failed(&error, payloads.get(accepted).map_or(0, Vec::len));
+                self.failed(&error, payloads.get(accepted).map_or(&[], Vec::as_slice));
             }
             Poll::Pending => {}
         }
@@ -113,40 +130,53 @@ impl<S: MessageSink> Sequence<'_, S> {
 
     pub(super) fn ready_then_feed(&mut self) {
         let payload = self.payload();
-        let longer = (payload.len() + self.world.rng.usize(..8)).min(self.longest);
+        let longer = (payload.len() + self.world.choices.below(8)).min(self.world.longest());
         let mut cx = Context::from_waker(Waker::noop());
         match self.sink.poll_ready(&mut cx, longer.max(payload.len())) {
             Poll::Ready(Ok(())) => {
                 assert!(self.sink.room(payload.len()), "ready means room");
-                assert_eq!(self.sink.try_feed(&payload), Ok(()), "ready is a promise");
-                self.accept(&payload);
+                let fed = self.sink.try_feed(&payload);
+                if self.world.carries(&payload) {
+                    assert_eq!(fed, Ok(()), "ready is a promise");
+                    self.accept(&payload);
+                } else {
+                    assert_eq!(fed, Err(TryFeedError::Invalid));
+                }
             }
-            Poll::Ready(Err(error)) => self.failed(&error, payload.len()),
+            Poll::Ready(Err(error)) => self.failed(&error, &payload),
             Poll::Pending => {}
         }
     }
 
-    pub(super) fn accept(&mut self, payload: &[u8]) {
-        assert!(payload.len() <= self.longest && !self.closed, "accepts only what it may");
-        self.world.log.push(payload);
-        assert!(self.sink.accepted_bytes() >= self.world.log.len());
+    fn accept(&mut self, payload: &[u8]) {
+        assert!(payload.len() <= self.world.longest() && !self.closed, "accepts only what it may");
+        self.world.logs.iter_mut().for_each(|log| log.push(payload));
+        assert!(self.sink.accepted_bytes() >= self.world.accepted_bytes());
     }
 
-    /// A number, a checksum of it, and noise: but most are as long as chance will have it.
-    pub(super) fn payload(&mut self) -> Vec<u8> {
-        let rng = &mut self.world.rng;
-        let len = match rng.u8(..16) {
+    /// A number, a checksum of it, and noise that follows from both: but most are as long as chance
+    /// will have it.
+    fn payload(&mut self) -> Vec<u8> {
+        let number = self.world.logs[0].ends.len() as u64;
+        let longest = self.world.longest();
+        let choices = &mut *self.world.choices;
+        let len = match choices.below(16) {
             0 => 0,
-            1 => self.longest + rng.usize(..3),
-            2 | 3 => rng.usize(..=self.longest),
-            _ => rng.usize(..24).min(self.longest),
+            1 => longest + choices.below(3),
+            2 | 3 => choices.below(longest + 1),
+            _ => choices.below(24).min(longest),
         };
-        let number = self.world.log.ends.len() as u64;
         let sum = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mut payload: Vec<_> =
-            number.to_le_bytes().into_iter().chain(sum.to_le_bytes()).collect();
-        payload.resize_with(payload.len().max(len), || rng.u8(..));
+        let mut noise = fastrand::Rng::with_seed(sum);
+        let mut payload = [number.to_le_bytes(), sum.to_le_bytes()].concat();
+        payload.resize_with(payload.len().max(len), || noise.u8(..));
         payload.truncate(len);
+        if choices.once_in(32) {
+            // Most likely nothing that tells its own length, and no line.
+            payload.last_mut().into_iter().for_each(|last| *last = b'\n');
+        } else {
+            self.world.logs.iter().for_each(|log| log.framing.adapt(&mut payload));
+        }
         payload
     }
 }

@@ -1,17 +1,34 @@
-//! The truth: what was accepted.
+//! The truth: what one buffer has accepted.
 
-/// Everything that the sink has accepted, as it must stand on the wire.
-#[derive(Default)]
+use super::choices::Choices;
+use super::framings::AnyFraming;
+
+/// One buffer, and everything that it has accepted as it must stand on the wire.
 pub(super) struct Log {
+    /// Bytes of frames that the buffer may hold.
+    pub(super) capacity: usize,
+    pub(super) framing: AnyFraming,
+    /// The longest payload that it takes.
+    pub(super) longest: usize,
     pub(super) bytes: Vec<u8>,
     /// Where each frame ends.
     pub(super) ends: Vec<u64>,
 }
 
 impl Log {
+    /// That of a buffer of some capacity and framing.
+    pub(super) fn choose(choices: &mut dyn Choices) -> Self {
+        let capacity = choices.of(&[16, 40, 128, 500]);
+        let max_frame = if choices.once_in(4) { capacity / 2 } else { 1000 };
+        let framing = AnyFraming::choose(choices, max_frame);
+        let fits = |len: &usize| framing.frame_len(*len) <= capacity;
+        let longest = (0..=max_frame).rev().find(fits).expect("room for an empty message");
+        Self { capacity, framing, longest, bytes: Vec::new(), ends: Vec::new() }
+    }
+
     pub(super) fn push(&mut self, payload: &[u8]) {
-        self.bytes.extend((payload.len() as u32).to_be_bytes());
-        self.bytes.extend(payload);
+        assert!(self.framing.carries(payload), "a framing refuses what it cannot carry");
+        self.bytes.extend(self.framing.frame(payload));
         self.ends.push(self.len());
     }
 

@@ -5,11 +5,14 @@ use std::io;
 use torq_message_sink::testing::{Script, Step};
 use torq_message_sink::{Count, EndCause, Event, LeafReport, MemoryPeer, MemoryStream, SinkState};
 
+use super::choices::Choices;
 use super::log::Log;
 use super::stream::Stream;
 
 /// One receiver: its end of every connection that was made to it, and what the sink says of each.
 pub(super) struct Receiver {
+    /// Which log it gets.
+    pub(super) log: usize,
     pub(super) peer: MemoryPeer,
     pub(super) script: Script,
     pub(super) streams: Vec<Stream>,
@@ -31,8 +34,9 @@ pub(super) struct Connection {
 }
 
 impl Receiver {
-    pub(super) fn new(peer: MemoryPeer, script: Script) -> Self {
+    pub(super) fn new(log: usize, peer: MemoryPeer, script: Script) -> Self {
         Self {
+            log,
             peer,
             script,
             streams: Vec::new(),
@@ -85,10 +89,10 @@ impl Receiver {
     }
 
     /// The peer's end of a random connection that the peer has not ended, most likely the last.
-    pub(super) fn open_stream(&mut self, rng: &mut fastrand::Rng) -> Option<&mut Stream> {
+    pub(super) fn open_stream(&mut self, choices: &mut dyn Choices) -> Option<&mut Stream> {
         let mut open: Vec<_> = self.streams.iter_mut().filter(|s| s.io.is_some()).collect();
         let last = open.len().checked_sub(1)?;
-        let index = if rng.u8(..4) == 0 { rng.usize(..=last) } else { last };
+        let index = if choices.once_in(4) { choices.below(last + 1) } else { last };
         Some(open.swap_remove(index))
     }
 

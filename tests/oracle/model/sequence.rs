@@ -6,32 +6,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use torq_message_sink::{ErrorKind, Event, LazyPolicy, MessageSink, SinkError};
+use torq_message_sink::{ErrorKind, Event, MessageSink, SinkError};
 
+use super::any_sink::AnySink;
+use super::choices::Choices;
 use super::drive::{Woken, poll};
-use super::log::Log;
 use super::receiver::Receiver;
+use super::stacks::Stack;
 use super::world::World;
 
-/// Operations of one sequence.
-pub(super) const OPERATIONS: u64 = 200;
-
-/// Numbers of the stack that the checks need.
-#[derive(Debug)]
-pub(super) struct Setting {
-    pub(super) capacity: usize,
-    pub(super) max_frame: usize,
-    pub(super) policy: LazyPolicy,
-}
-
 /// One sink, its receivers, and the truth.
-pub(super) struct Sequence<'a, S> {
-    pub(super) sink: S,
-    pub(super) capacity: usize,
-    /// The longest payload.
-    pub(super) longest: usize,
+pub(super) struct Sequence<'a> {
+    pub(super) sink: AnySink,
     /// Whether attempts to connect can be used up.
-    pub(super) limited: bool,
+    limited: bool,
     /// Whether links reconnect by themselves, and may have given up so unheard.
     pub(super) eager: bool,
     pub(super) deadline: Duration,
@@ -43,23 +31,15 @@ pub(super) struct Sequence<'a, S> {
     pub(super) trace: bool,
 }
 
-impl<'a, S: MessageSink> Sequence<'a, S> {
-    pub(super) fn new(
-        sink: S,
-        setting: Setting,
-        receivers: Vec<Receiver>,
-        rng: &'a mut fastrand::Rng,
-        trace: bool,
-    ) -> Self {
-        let policy = format!("{:?}", setting.policy);
+impl<'a> Sequence<'a> {
+    pub(super) fn new(stack: Stack, choices: &'a mut dyn Choices, trace: bool) -> Self {
+        let Stack { sink, logs, receivers, limited, eager } = stack;
         Self {
             deadline: sink.close_deadline(),
             sink,
-            capacity: setting.capacity,
-            longest: (setting.capacity - 4).min(setting.max_frame),
-            limited: !policy.contains("max_attempts: 0"),
-            eager: policy.contains("Eager"),
-            world: World { log: Log::default(), receivers, rng },
+            limited,
+            eager,
+            world: World { logs, receivers, choices },
             woken: Arc::default(),
             closed: false,
             half_asleep: false,
@@ -72,7 +52,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
         for operation in 1..=most {
             self.operation().await;
             self.observe();
-            if self.closed && self.world.rng.u8(..4) == 0 {
+            if self.closed && self.world.choices.once_in(4) || self.world.choices.used_up() {
                 self.finish().await;
                 return operation;
             }
@@ -82,7 +62,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
     }
 
     pub(super) async fn operation(&mut self) {
-        let choice = self.world.rng.u8(..64);
+        let choice = self.world.choices.below(64);
         if self.trace {
             println!("{choice:2} {:?} buffered {}", self.sink.state(), self.buffered());
         }
@@ -94,20 +74,20 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
             22..=27 => drop(self.poll_flush()),
             28 => self.poll_connect(),
             29 => self.disconnect().await,
-            30 if self.world.rng.u8(..4) == 0 => self.close().await,
+            30 if self.world.choices.once_in(4) => self.close().await,
             31 => self.ready_then_feed(),
             32 => self.rest_without_a_busy_loop().await,
-            33 if self.world.rng.u8(..3) == 0 => self.quiet().await,
-            34 if self.world.rng.u8(..3) == 0 => self.end_asleep(),
+            33 if self.world.choices.once_in(3) => self.quiet().await,
+            34 if self.world.choices.once_in(3) => self.end_asleep(),
             35..=50 => self.world.peer_acts(),
             51..=56 => self.world.let_tasks_run().await,
             57..=60 => {
-                let millis = self.world.rng.u64(..60);
-                self.world.pass(Duration::from_millis(millis)).await;
+                let millis = self.world.choices.below(60);
+                self.world.pass(Duration::from_millis(millis as u64)).await;
             }
             61 => self.sink.hurry(),
             62 => {
-                let size = self.world.rng.usize(..=self.longest);
+                let size = self.world.choices.below(self.world.longest() + 1);
                 let _ = self.sink.room(size);
             }
             _ => {}
@@ -125,7 +105,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
                 Poll::Ready(())
             }
             Poll::Ready(Err(error)) => {
-                self.failed(&error, 0);
+                self.failed(&error, &[]);
                 Poll::Ready(())
             }
             Poll::Pending => Poll::Pending,
@@ -138,7 +118,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
                 assert!(self.sink.is_connected(), "connected is what it says");
                 assert!(!self.closed);
             }
-            Poll::Ready(Err(error)) => self.failed(&error, 0),
+            Poll::Ready(Err(error)) => self.failed(&error, &[]),
             Poll::Pending => assert!(!self.closed),
         }
     }
@@ -166,10 +146,13 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
         }
     }
 
-    pub(super) fn failed(&self, error: &SinkError, len: usize) {
+    pub(super) fn failed(&self, error: &SinkError, payload: &[u8]) {
         match error.kind() {
             ErrorKind::Unreachable => assert!(self.may_fail(), "attempts go on for ever: {error}"),
-            ErrorKind::TooLarge { .. } => assert!(len > self.longest, "{error}"),
+            ErrorKind::TooLarge { .. } => {
+                assert!(payload.len() > self.world.longest(), "{error}");
+            }
+            ErrorKind::InvalidMessage => assert!(!self.world.carries(payload), "{error}"),
             ErrorKind::Closed => assert!(self.closed, "{error}"),
             _ => panic!("no reason for {error:?}"),
         }
@@ -182,7 +165,7 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
 
     /// Checks everything that holds at any time.
     pub(super) fn observe(&mut self) {
-        let World { log, receivers, .. } = &mut self.world;
+        let World { logs, receivers, .. } = &mut self.world;
         receivers.iter_mut().for_each(Receiver::accept);
         self.sink.take_events(&mut |event| {
             let service = match &event {
@@ -191,14 +174,16 @@ impl<'a, S: MessageSink> Sequence<'a, S> {
                 _ => &None,
             };
             let index = service.as_ref().and_then(|name| name.parse::<usize>().ok());
-            receivers[index.expect("links have names")].observe(&event, log);
+            let receiver = &mut receivers[index.expect("links have names")];
+            receiver.observe(&event, &logs[receiver.log]);
         });
         let report = self.sink.report();
         assert_eq!(report.leaves.len(), receivers.len());
         for (receiver, leaf) in receivers.iter_mut().zip(&report.leaves) {
+            let log = &logs[receiver.log];
             receiver.check(leaf, log);
+            assert!(leaf.buffered.bytes <= log.capacity as u64, "memory is bounded");
         }
-        assert!(report.buffered_bytes() <= self.capacity as u64, "memory is bounded");
-        assert_eq!(self.sink.accepted_bytes(), log.len());
+        assert_eq!(self.sink.accepted_bytes(), self.world.accepted_bytes());
     }
 }

@@ -1,118 +1,134 @@
-//! The stacks that sequences run on, and their policies.
+//! The stacks that sequences run on: every nesting there is, of random buffers under random
+//! policies.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use torq_message_sink::testing::Scripted;
 use torq_message_sink::{
-    Backoff, Buffered, Fanout, Lazy, LazyPolicy, LengthPrefixed, Link, MemoryConnector, MemorySink,
-    MessageSink, Reconnect, StreamLink,
+    Backoff, Buffered, Fanout, Lazy, LazyPolicy, Link, MemoryConnector, MemorySink, MessageSink,
+    Reconnect, StreamLink,
 };
 
+use super::any_sink::AnySink;
+use super::choices::Choices;
+use super::framings::AnyFraming;
+use super::log::Log;
 use super::receiver::Receiver;
-use super::sequence::{OPERATIONS, Sequence, Setting};
-use super::world::choose;
 
-type Leaf = StreamLink<Scripted<MemoryConnector>>;
-
-/// Runs the sequence of `seed`; answers the number of operations.
-pub(crate) async fn run(seed: u64, trace: bool) -> u64 {
-    // The library draws its jitter from the thread's own generator.
-    fastrand::seed(seed);
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut operations = 0;
-    while operations < OPERATIONS {
-        operations += life(&mut rng, OPERATIONS - operations, trace).await;
-    }
-    operations
+/// A stack, and what the model has to know of it.
+pub(super) struct Stack {
+    pub(super) sink: AnySink,
+    pub(super) logs: Vec<Log>,
+    pub(super) receivers: Vec<Receiver>,
+    /// Whether attempts to connect can be used up.
+    pub(super) limited: bool,
+    /// Whether links reconnect by themselves.
+    pub(super) eager: bool,
 }
 
-/// The life of one sink, to its end.
-async fn life(rng: &mut fastrand::Rng, most: u64, trace: bool) -> u64 {
-    let setting = setting(rng);
-    if trace {
-        println!("{setting:?}");
+impl Stack {
+    pub(super) fn choose(choices: &mut dyn Choices) -> Self {
+        let number = choices.below(NESTINGS);
+        let parts = Parts {
+            pipe: choices.of(&[1, 7, 40, 300]),
+            choices: RefCell::new(choices),
+            logs: RefCell::default(),
+            receivers: RefCell::default(),
+            limited: Cell::new(false),
+            eager: Cell::new(false),
+        };
+        let mut sink = nesting(number, &parts);
+        // For the buffers that have no `Lazy` above them.
+        sink.set_policy(&Arc::new(parts.policy()));
+        let Parts { logs, receivers, limited, eager, .. } = parts;
+        let (logs, receivers) = (logs.into_inner(), receivers.into_inner());
+        Self { sink, logs, receivers, limited: limited.get(), eager: eager.get() }
     }
-    let mut receivers = Vec::new();
-    let pipe = *choose(rng, &[1, 7, 40, 300]);
-    let leaf = |receivers: &mut Vec<Receiver>| {
-        let (link, peer) = MemorySink::pair(pipe);
+}
+
+const NESTINGS: usize = 15;
+
+#[rustfmt::skip]
+fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
+    let link = || parts.link();
+    let pair = || Fanout::new((link(), link()));
+    match number {
+        // One link.
+        0 => AnySink::new(parts.buffered(link())),
+        1 => AnySink::new(parts.lazy(parts.buffered(link()))),
+        2 => AnySink::new(parts.lazy(parts.lazy(parts.buffered(link())))),
+        // Links below one buffer.
+        3 => AnySink::new(parts.buffered(pair())),
+        4 => AnySink::new(parts.lazy(parts.buffered(pair()))),
+        5 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((link(), link(), link()))))),
+        6 => AnySink::new(parts.lazy(parts.buffered(Fanout::new([link(), link(), link(), link()])))),
+        7 => AnySink::new(parts.lazy(parts.buffered(Fanout::new(vec![link(), link()])))),
+        8 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((link(), pair()))))),
+        9 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((pair(), link()))))),
+        10 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((pair(), pair()))))),
+        11 => AnySink::new(parts.lazy(parts.buffered(Fanout::new([pair(), pair()])))),
+        12 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((Fanout::new((pair(), link())), link()))))),
+        13 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((Fanout::new(vec![link()]), link()))))),
+        _ => AnySink::new(parts.lazy(parts.buffered(Fanout::new((
+            link(), link(), link(), link(), link(), link(), link(), link(),
+        ))))),
+    }
+}
+
+/// Makes the parts of a stack, from the leaves up and from left to right, and keeps what the model
+/// has to know of them.
+struct Parts<'a> {
+    choices: RefCell<&'a mut dyn Choices>,
+    logs: RefCell<Vec<Log>>,
+    receivers: RefCell<Vec<Receiver>>,
+    limited: Cell<bool>,
+    eager: Cell<bool>,
+    /// Bytes that a connection holds unread.
+    pipe: usize,
+}
+
+impl Parts<'_> {
+    /// A link of the next buffer to be made.
+    fn link(&self) -> StreamLink<Scripted<MemoryConnector>> {
+        let (link, peer) = MemorySink::pair(self.pipe);
         let (connector, script) = Scripted::new(link.connector().clone());
-        receivers.push(Receiver::new(peer, script));
-        StreamLink::with_connector(connector).with_service((receivers.len() - 1).to_string())
-    };
-    let mut next = || leaf(&mut receivers);
-    match rng.u8(..9) {
-        0 => bare(next(), setting, receivers, rng, most, trace).await,
-        1 | 2 => lazy(next(), setting, receivers, rng, most, trace).await,
-        3 => {
-            let links = (next(), next());
-            bare(Fanout::new(links), setting, receivers, rng, most, trace).await
-        }
-        4 | 5 => {
-            let links = (next(), next());
-            lazy(Fanout::new(links), setting, receivers, rng, most, trace).await
-        }
-        6 => {
-            let links = (next(), next(), next());
-            lazy(Fanout::new(links), setting, receivers, rng, most, trace).await
-        }
-        7 => {
-            let links = (next(), Fanout::new((next(), next())));
-            lazy(Fanout::new(links), setting, receivers, rng, most, trace).await
-        }
-        _ => {
-            let links: [Leaf; 4] = [next(), next(), next(), next()];
-            lazy(Fanout::new(links), setting, receivers, rng, most, trace).await
-        }
+        let mut receivers = self.receivers.borrow_mut();
+        let name = receivers.len().to_string();
+        receivers.push(Receiver::new(self.logs.borrow().len(), peer, script));
+        StreamLink::with_connector(connector).with_service(name)
     }
-}
 
-async fn bare<L: Link>(
-    link: L,
-    setting: Setting,
-    receivers: Vec<Receiver>,
-    rng: &mut fastrand::Rng,
-    most: u64,
-    trace: bool,
-) -> u64 {
-    let mut sink = buffered(link, &setting);
-    sink.set_policy(&Arc::new(setting.policy.clone()));
-    Sequence::new(sink, setting, receivers, rng, trace).run(most).await
-}
+    fn buffered<L: Link>(&self, link: L) -> Buffered<L, AnyFraming> {
+        let log = Log::choose(*self.choices.borrow_mut());
+        let sink = Buffered::with_framing(link, log.capacity, log.framing);
+        self.logs.borrow_mut().push(log);
+        sink
+    }
 
-async fn lazy<L: Link>(
-    link: L,
-    setting: Setting,
-    receivers: Vec<Receiver>,
-    rng: &mut fastrand::Rng,
-    most: u64,
-    trace: bool,
-) -> u64 {
-    let sink = Lazy::with_policy(buffered(link, &setting), setting.policy.clone());
-    Sequence::new(sink, setting, receivers, rng, trace).run(most).await
-}
+    fn lazy<S: MessageSink>(&self, inner: S) -> Lazy<S> {
+        Lazy::with_policy(inner, self.policy())
+    }
 
-fn buffered<L: Link>(link: L, setting: &Setting) -> Buffered<L> {
-    let framing = LengthPrefixed::with_max_frame(setting.max_frame);
-    Buffered::with_framing(link, setting.capacity, framing)
-}
-
-fn setting(rng: &mut fastrand::Rng) -> Setting {
-    let millis = Duration::from_millis;
-    let backoff = Backoff::new()
-        .with_initial(millis(*choose(rng, &[0, 1, 20])))
-        .with_max(millis(*choose(rng, &[20, 300])));
-    let policy = LazyPolicy::new()
-        .with_connect_timeout(millis(50))
-        .with_backoff(backoff)
-        .with_max_attempts(*choose(rng, &[0, 0, 1, 3]))
-        .with_min_uptime(millis(*choose(rng, &[0, 30])))
-        .with_idle_timeout(choose(rng, &[None, None, Some(millis(40))]).as_ref().copied())
-        .with_close_deadline(millis(*choose(rng, &[0, 100, 1000])))
-        .with_reconnect(if rng.u8(..4) == 0 { Reconnect::Eager } else { Reconnect::OnData })
-        .with_counting(rng.bool());
-    let capacity = *choose(rng, &[16, 40, 128, 500]);
-    let max_frame = if rng.u8(..4) == 0 { capacity / 2 } else { 1000 };
-    Setting { capacity, max_frame, policy }
+    fn policy(&self) -> LazyPolicy {
+        let choices = &mut **self.choices.borrow_mut();
+        let millis = Duration::from_millis;
+        let backoff = Backoff::new()
+            .with_initial(millis(choices.of(&[0, 1, 20])))
+            .with_max(millis(choices.of(&[20, 300])));
+        let attempts = choices.of(&[0, 0, 1, 3]);
+        let reconnect = if choices.once_in(4) { Reconnect::Eager } else { Reconnect::OnData };
+        self.limited.set(self.limited.get() || attempts > 0);
+        self.eager.set(self.eager.get() || reconnect == Reconnect::Eager);
+        LazyPolicy::new()
+            .with_connect_timeout(millis(50))
+            .with_backoff(backoff)
+            .with_max_attempts(attempts)
+            .with_min_uptime(millis(choices.of(&[0, 30])))
+            .with_idle_timeout(choices.of(&[None, None, Some(millis(40))]))
+            .with_close_deadline(millis(choices.of(&[0, 100, 1000])))
+            .with_reconnect(reconnect)
+            .with_counting(choices.once_in(2))
+    }
 }

@@ -5,48 +5,75 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::advance;
+use torq_message_sink::LeafReport;
 use torq_message_sink::testing::Step;
 
+use super::choices::Choices;
 use super::log::Log;
 use super::receiver::Receiver;
 
 /// Everything that is not the sink: can be used while a future borrows the sink.
 pub(super) struct World<'a> {
-    pub(super) log: Log,
+    /// One per buffer of the stack. Each message goes to all of them.
+    pub(super) logs: Vec<Log>,
+    /// In the order of the stack's links.
     pub(super) receivers: Vec<Receiver>,
-    pub(super) rng: &'a mut fastrand::Rng,
+    pub(super) choices: &'a mut dyn Choices,
 }
 
 impl World<'_> {
+    /// Bytes that all buffers together have accepted.
+    pub(super) fn accepted_bytes(&self) -> u64 {
+        self.logs.iter().map(Log::len).sum()
+    }
+
+    /// The longest payload that every buffer takes.
+    pub(super) fn longest(&self) -> usize {
+        self.logs.iter().map(|log| log.longest).min().expect("a stack has a buffer")
+    }
+
+    /// Whether every buffer's framing can carry `payload`, apart from its size.
+    pub(super) fn carries(&self, payload: &[u8]) -> bool {
+        self.logs.iter().all(|log| log.framing.carries(payload))
+    }
+
+    /// Each log with the reports of the links below that buffer.
+    pub(super) fn buffers<'a>(
+        &'a self,
+        leaves: &'a [LeafReport],
+    ) -> impl Iterator<Item = (&'a Log, impl Iterator<Item = &'a LeafReport> + Clone)> {
+        self.logs.iter().enumerate().map(move |(index, log)| {
+            let below = self.receivers.iter().zip(leaves).filter(move |(r, _)| r.log == index);
+            (log, below.map(|(_, leaf)| leaf))
+        })
+    }
+
     pub(super) fn peer_acts(&mut self) {
-        let index = self.rng.usize(..self.receivers.len());
+        let index = self.choices.below(self.receivers.len());
         let receiver = &mut self.receivers[index];
         receiver.accept();
-        let rng = &mut *self.rng;
-        match rng.u8(..24) {
+        let choices = &mut *self.choices;
+        match choices.below(24) {
             0 => receiver.refuse(!receiver.refusing),
             1 => receiver.stall(!receiver.stalling),
             2 => {
-                let kind = *choose(rng, &[Io::ConnectionRefused, Io::PermissionDenied]);
+                let kind = choices.of(&[Io::ConnectionRefused, Io::PermissionDenied]);
                 receiver.push(Step::FailConnect(kind));
             }
             3 => receiver.push(Step::StallConnect),
-            4 => receiver.push(*choose(rng, &[Step::PanicConnect, Step::ZeroWrite])),
+            4 => receiver.push(choices.of(&[Step::PanicConnect, Step::ZeroWrite])),
             5 => {
-                let kind = *choose(
-                    rng,
-                    &[Io::WouldBlock, Io::Interrupted, Io::ConnectionReset, Io::BrokenPipe],
-                );
-                receiver.push(Step::FailWrite(kind));
+                let kinds = [Io::WouldBlock, Io::Interrupted, Io::ConnectionReset, Io::BrokenPipe];
+                receiver.push(Step::FailWrite(choices.of(&kinds)));
             }
             6 => {
-                let kind = *choose(rng, &[Io::Interrupted, Io::ConnectionReset]);
+                let kind = choices.of(&[Io::Interrupted, Io::ConnectionReset]);
                 receiver.push(Step::FailRead(kind));
             }
-            7 if rng.bool() => receiver.push(Step::EndRead),
+            7 if choices.once_in(2) => receiver.push(Step::EndRead),
             8 => receiver.push(Step::SpuriousWriteReady),
             9 => receiver.push(Step::SpuriousReadReady),
-            10 | 11 => receiver.push(Step::ShortWrite(rng.usize(1..12))),
+            10 | 11 => receiver.push(Step::ShortWrite(1 + choices.below(11))),
             12 => {
                 receiver.behave();
             }
@@ -54,8 +81,8 @@ impl World<'_> {
                 receiver.read_all();
             }
             action => {
-                let len = rng.usize(1..64);
-                let Some(stream) = receiver.open_stream(rng) else { return };
+                let len = 1 + choices.below(63);
+                let Some(stream) = receiver.open_stream(choices) else { return };
                 match action {
                     14 => stream.reset(),
                     15 => stream.close(),
@@ -71,7 +98,7 @@ impl World<'_> {
 
     /// What may happen between two polls of one future.
     pub(super) async fn something_happens(&mut self) {
-        match self.rng.u8(..4) {
+        match self.choices.below(4) {
             0 => self.let_tasks_run().await,
             1 => self.pass(Duration::from_millis(20)).await,
             _ => self.peer_acts(),
@@ -87,8 +114,4 @@ impl World<'_> {
         advance(time).await;
         self.let_tasks_run().await;
     }
-}
-
-pub(super) fn choose<'a, T>(rng: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
-    &from[rng.usize(..from.len())]
 }
