@@ -65,15 +65,7 @@ impl Store {
         len: Option<usize>,
         write: impl FnOnce(&mut [u8]) -> Result<(), FrameError>,
     ) -> Result<(), Refused> {
-        // A slice's length, and any that is known, passes this check at compile time.
-        let Some(len) = len.filter(|len| *len <= MAX_LEN) else { return Err(Refused::NoRoom) };
-        let next = self.cursor.as_ptr().wrapping_add(len);
-        // One value to compare here and to keep as the next cursor. It does not wrap: the cursor is
-        // at most `MAX_ADDRESS` (invariant 3). Narrower addresses leave no such gap above them.
-        let fits = if ROOMY { next <= self.end.as_ptr() } else { len <= self.left() };
-        if !fits {
-            return Err(Refused::NoRoom);
-        }
+        let Some((len, next)) = self.behind(len) else { return Err(Refused::NoRoom) };
         // SAFETY: the frame lies between the cursor and the end, so its bytes are in one allocation
         // and initialised (invariants 1 and 2); `&mut self` makes the slice the only way to them,
         // and it ends before anything else is done.
@@ -84,6 +76,25 @@ impl Store {
         // SAFETY: `next` lies behind the cursor, which is not null, and is at most the end.
         self.cursor = unsafe { NonNull::new_unchecked(next) };
         Ok(())
+    }
+
+    /// Whether a frame of `len` bytes would be appended, if it can be written: the very comparison
+    /// that `append` makes, so that it is made once where both are in line.
+    #[inline(always)]
+    pub(crate) fn fits(&self, len: Option<usize>) -> bool {
+        self.behind(len).is_some()
+    }
+
+    /// The cursor behind a frame of `len` bytes, and the length, if it fits the window.
+    #[inline(always)]
+    fn behind(&self, len: Option<usize>) -> Option<(usize, *mut u8)> {
+        // A slice's length, and any that is known, passes this check at compile time.
+        let len = len.filter(|len| *len <= MAX_LEN)?;
+        let next = self.cursor.as_ptr().wrapping_add(len);
+        // One value to compare here and to keep as the next cursor. It does not wrap: the cursor is
+        // at most `MAX_ADDRESS` (invariant 3). Narrower addresses leave no such gap above them.
+        let fits = if ROOMY { next <= self.end.as_ptr() } else { len <= self.left() };
+        fits.then_some((len, next))
     }
 
     /// Whether a frame of `len` bytes fits the window as it stands.

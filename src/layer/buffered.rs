@@ -122,8 +122,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Feeds a message that does not fit the window, if room can be made for it.
     #[cold]
     #[inline(never)]
-    fn feed_refused<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        let len = msg.encoded_len();
+    fn feed_refused<M: Encode + ?Sized>(
+        &mut self,
+        msg: &M,
+        len: usize,
+    ) -> Result<(), TryFeedError> {
         let frame = self.framing.frame_size(len);
         loop {
             match self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)) {
@@ -331,14 +334,19 @@ fn refusal(kind: ErrorKind) -> TryFeedError {
 impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     #[inline]
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        if self.append(msg) { Ok(()) } else { self.feed_refused(msg) }
+        let len = msg.encoded_len();
+        if self.append(msg, len) { Ok(()) } else { self.feed_refused(msg, len) }
     }
 
     #[inline]
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        let len = msg.encoded_len();
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         let frame = self.framing.frame_size(len);
         self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)).is_ok()
+    }
+
+    #[inline]
+    fn fits(&self, len: usize) -> bool {
+        self.store.fits(self.framing.frame_size(len))
     }
 
     fn room(&self, len: usize) -> bool {

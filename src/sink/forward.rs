@@ -28,8 +28,9 @@
 ///     }
 ///
 ///     forward_sink! { inner:
-///         try_feed append room try_ready poll_feed poll_flush poll_close poll_disconnect poll_connect hurry end state
-///         is_connected accepted_bytes report_into take_events set_policy close_deadline
+///         try_feed append fits accepts room try_ready poll_feed poll_flush poll_close
+///         poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
+///         take_events set_policy close_deadline
 ///     }
 /// }
 /// ```
@@ -47,8 +48,20 @@ macro_rules! forward_sink {
     };
     (@append $inner:tt) => {
         #[inline]
-        fn append<M: $crate::Encode + ?Sized>(&mut self, msg: &M) -> bool {
-            $crate::forward_sink!(@inner self $inner).append(msg)
+        fn append<M: $crate::Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+            $crate::forward_sink!(@inner self $inner).append(msg, len)
+        }
+    };
+    (@fits $inner:tt) => {
+        #[inline]
+        fn fits(&self, len: usize) -> bool {
+            $crate::forward_sink!(@inner self $inner).fits(len)
+        }
+    };
+    (@accepts $inner:tt) => {
+        #[inline]
+        fn accepts<M: $crate::Encode + ?Sized>(&mut self, msg: &M) -> bool {
+            $crate::forward_sink!(@inner self $inner).accepts(msg)
         }
     };
     (@room $inner:tt) => {
@@ -154,9 +167,9 @@ macro_rules! sink_by_pointer {
     ($($pointer:ty),*) => {
         $(impl<S: MessageSink + ?Sized> MessageSink for $pointer {
             forward_sink! { *:
-                try_feed append room try_ready poll_ready poll_feed poll_flush poll_close
-                poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
-                take_events set_policy close_deadline
+                try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush
+                poll_close poll_disconnect poll_connect hurry end state is_connected accepted_bytes
+                report_into take_events set_policy close_deadline
             }
         })*
     };

@@ -37,7 +37,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Feed<'_, S, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.sink.append(this.msg) {
+        if this.sink.append(this.msg, this.msg.encoded_len()) {
             return Poll::Ready(Ok(()));
         }
         this.sink.poll_feed(cx, this.msg)
@@ -94,7 +94,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Send<'_, S, M> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if !this.accepted {
-            if !this.sink.append(this.msg) {
+            if !this.sink.append(this.msg, this.msg.encoded_len()) {
                 ready!(this.sink.poll_feed(cx, this.msg))?;
             }
             this.accepted = true;
@@ -136,7 +136,7 @@ impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         while let Some(msg) = this.waiting.take().or_else(|| this.msgs.next()) {
-            if !this.sink.append(&msg) {
+            if !this.sink.append(&msg, msg.encoded_len()) {
                 match this.sink.poll_feed(cx, &msg) {
                     Poll::Ready(Ok(())) => {}
                     refused_or_pending => {

@@ -101,15 +101,36 @@ pub trait MessageSink {
     /// ```
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError>;
 
-    /// Accepts `msg` if that takes nothing but writing it into the buffer. False says that it takes
-    /// a closer look, and nothing else: ask [`poll_ready`](Self::poll_ready), which is what
-    /// [`feed`](Self::feed) does. Never wakes the sink, never writes to a link.
+    /// Accepts `msg`, of `len` bytes, if that takes nothing but writing it into the buffer. False
+    /// says that it takes a closer look, and nothing else: ask [`poll_ready`](Self::poll_ready),
+    /// which is what [`feed`](Self::feed) does. Never wakes the sink, never writes to a link.
     /// The default never does.
+    ///
+    /// `len` is what `msg.encoded_len()` answered. It is not asked again, so whoever feeds several
+    /// sinks feeds them all the same length.
     #[inline]
     #[must_use = "a message that was not appended still has to be fed"]
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        let _ = msg;
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+        let _ = (msg, len);
         false
+    }
+
+    /// Whether [`append`](Self::append) would take a message of `len` bytes that the sink
+    /// [`accepts`](Self::accepts). For composites, which hand a message to all children at once if
+    /// it fits all. The default says no, as `append` does.
+    #[inline]
+    fn fits(&self, len: usize) -> bool {
+        let _ = len;
+        false
+    }
+
+    /// Whether this sink can carry `msg`, apart from its size: a framing may refuse what it cannot
+    /// delimit, such as a line break within newline framing. For composites, which ask every child
+    /// once all have room and before they hand the message to any. The default says yes.
+    #[inline]
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+        let _ = msg;
+        true
     }
 
     /// Whether a message of `len` bytes would be accepted now, without doing anything. A sleeping
@@ -125,7 +146,11 @@ pub trait MessageSink {
     ///
     /// As `try_feed` would refuse the message.
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
-        if self.room(len) { Ok(()) } else { Err(TryFeedError::Full) }
+        match self.state() {
+            _ if self.room(len) => Ok(()),
+            SinkState::Closed => Err(TryFeedError::Closed),
+            _ => Err(TryFeedError::Full),
+        }
     }
 
     /// Waits until a message of `len` bytes will be accepted. Wakes a sleeping sink.

@@ -73,6 +73,7 @@ pub async fn check_all_but_empty<S: MessageSink, R: Receive>(
     flushed_means_delivered(make()).await;
     refusal_leaves_no_trace(make()).await;
     room_is_a_promise(make()).await;
+    fitting_is_a_promise(make()).await;
     memory_is_bounded(make()).await;
     dropped_feed_accepted_nothing(make()).await;
     full_sink_wakes_who_waits(make()).await;
@@ -177,6 +178,28 @@ pub async fn room_is_a_promise<S: MessageSink, R: Receive>(subject: Subject<S, R
             assert_eq!(sink.try_feed(&message), Ok(()), "`poll_ready` is a promise");
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// What fits is appended, and what is not appended leaves no trace.
+pub async fn fitting_is_a_promise<S: MessageSink, R: Receive>(subject: Subject<S, R>) {
+    let Subject { mut sink, mut receivers, .. } = subject;
+    let mut accepted = Vec::new();
+    for number in 0..LOTS {
+        let message = message(number);
+        let (before, fits) = (sink.accepted_bytes(), sink.fits(message.len()));
+        if sink.append(&message, message.len()) {
+            accepted.push(message);
+        } else {
+            assert!(!fits, "what fits is appended");
+            assert_eq!(sink.accepted_bytes(), before, "what is not appended changes no count");
+            finish(poll_fn(|cx| sink.poll_ready(cx, message.len())), &mut receivers).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    finish(sink.flush(), &mut receivers).await;
+    for got in receivers.receive() {
+        assert_eq!(got, accepted, "what was appended arrives, and nothing else");
     }
 }
 
@@ -300,7 +323,9 @@ pub fn forwards_every_method<S: MessageSink>(
     let _ = (sink.room(1), called("room"));
     let _ = (sink.try_ready(1), called("try_ready"));
     let _ = (sink.try_feed("m"), called("try_feed"));
-    let _ = (sink.append("m"), called("append"));
+    let _ = (sink.append("m", 1), called("append"));
+    let _ = (sink.fits(1), called("fits"));
+    let _ = (sink.accepts("m"), called("accepts"));
     let _ = (sink.poll_feed(&mut cx, "m"), called("poll_feed"));
     let _ = (sink.is_connected(), called("is_connected"));
     let _ = (sink.poll_ready(&mut cx, 1), called("poll_ready"));

@@ -44,6 +44,7 @@ struct State {
     flushed: usize,
     accepted_bytes: u64,
     holding: bool,
+    refusing: bool,
     failure: Option<ErrorKind>,
     closed: bool,
     waker: Option<Waker>,
@@ -99,6 +100,11 @@ impl SinkPeer {
         self.change(|state| state.failure = failure);
     }
 
+    /// Refuses messages from now on, as a framing does that cannot carry them, or no longer.
+    pub fn refuse(&self, refusing: bool) {
+        self.change(|state| state.refusing = refusing);
+    }
+
     /// Whether the sink was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -123,6 +129,31 @@ impl SinkPeer {
 }
 
 impl State {
+    /// Why a message would be refused now.
+    fn refusal(&self) -> Option<TryFeedError> {
+        match self {
+            Self { closed: true, .. } => Some(TryFeedError::Closed),
+            Self { failure: Some(_), .. } => Some(TryFeedError::NotConnected),
+            Self { room: 0, .. } => Some(TryFeedError::Full),
+            _ => None,
+        }
+    }
+
+    fn feed<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> Result<(), TryFeedError> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        if self.refusing {
+            return Err(TryFeedError::Invalid);
+        }
+        let mut bytes = vec![0; len];
+        msg.encode(&mut bytes);
+        self.room -= 1;
+        self.accepted_bytes += len as u64;
+        self.messages.push(bytes);
+        Ok(())
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         if let Some(kind) = self.failure {
             return Poll::Ready(Err(kind.into()));
@@ -138,37 +169,27 @@ impl State {
 
 impl MessageSink for ScriptedSink {
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        let mut state = self.called("try_feed");
-        if state.closed {
-            return Err(TryFeedError::Closed);
-        }
-        if state.failure.is_some() {
-            return Err(TryFeedError::NotConnected);
-        }
-        if state.room == 0 {
-            return Err(TryFeedError::Full);
-        }
-        let mut bytes = vec![0; msg.encoded_len()];
-        msg.encode(&mut bytes);
-        state.room -= 1;
-        state.accepted_bytes += bytes.len() as u64;
-        state.messages.push(bytes);
-        Ok(())
+        self.called("try_feed").feed(msg, msg.encoded_len())
     }
 
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        drop(self.called("append"));
-        self.room(msg.encoded_len()) && self.try_feed(msg).is_ok()
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+        self.called("append").feed(msg, len).is_ok()
+    }
+
+    fn fits(&self, _: usize) -> bool {
+        self.called("fits").refusal().is_none()
+    }
+
+    fn accepts<M: Encode + ?Sized>(&mut self, _: &M) -> bool {
+        !self.called("accepts").refusing
     }
 
     fn room(&self, _: usize) -> bool {
-        let state = self.called("room");
-        state.room > 0 && !state.closed && state.failure.is_none()
+        self.called("room").refusal().is_none()
     }
 
-    fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
-        drop(self.called("try_ready"));
-        if self.room(len) { Ok(()) } else { Err(TryFeedError::Full) }
+    fn try_ready(&mut self, _: usize) -> Result<(), TryFeedError> {
+        self.called("try_ready").refusal().map_or(Ok(()), Err)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, _: usize) -> Poll<Result<(), SinkError>> {

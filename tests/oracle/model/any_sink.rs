@@ -25,16 +25,20 @@ impl AnySink {
 
 impl MessageSink for AnySink {
     forward_sink! { 0:
-        room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect hurry end state
-        is_connected accepted_bytes report_into set_policy close_deadline
+        fits room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect hurry end
+        state is_connected accepted_bytes report_into set_policy close_deadline
     }
 
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
         self.0.try_feed(&encoded(msg))
     }
 
-    fn append<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+    fn append<M: Encode + ?Sized>(&mut self, msg: &M, _: usize) -> bool {
         self.0.append(&encoded(msg))
+    }
+
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+        self.0.accepts(&encoded(msg))
     }
 
     fn poll_feed<M: Encode + ?Sized>(&mut self, cx: &mut Context<'_>, msg: &M) -> Done {
@@ -59,6 +63,8 @@ trait Erased {
     fn name(&self) -> &'static str;
     fn try_feed(&mut self, msg: &[u8]) -> Result<(), TryFeedError>;
     fn append(&mut self, msg: &[u8]) -> bool;
+    fn accepts(&mut self, msg: &[u8]) -> bool;
+    fn fits(&self, len: usize) -> bool;
     fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &[u8]) -> Done;
     fn take_events(&mut self, each: &mut dyn FnMut(Event));
     fn room(&self, len: usize) -> bool;
@@ -82,7 +88,9 @@ trait Erased {
 impl<S: MessageSink> Erased for S {
     fn name(&self) -> &'static str { std::any::type_name::<S>() }
     fn try_feed(&mut self, msg: &[u8]) -> Result<(), TryFeedError> { self.try_feed(msg) }
-    fn append(&mut self, msg: &[u8]) -> bool { self.append(msg) }
+    fn append(&mut self, msg: &[u8]) -> bool { self.append(msg, msg.len()) }
+    fn accepts(&mut self, msg: &[u8]) -> bool { self.accepts(msg) }
+    fn fits(&self, len: usize) -> bool { self.fits(len) }
     fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &[u8]) -> Done { self.poll_feed(cx, msg) }
     fn take_events(&mut self, mut each: &mut dyn FnMut(Event)) { self.take_events(&mut each); }
     fn room(&self, len: usize) -> bool { self.room(len) }
