@@ -26,7 +26,9 @@ pub mod testing;
 mod timer;
 
 pub use crate::buffer::Pending;
-pub use crate::composite::{Fanout, LinkSet, VisitLink, VisitLinkMut};
+pub use crate::composite::{
+    Fanout, LinkSet, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut,
+};
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};

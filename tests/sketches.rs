@@ -184,56 +184,6 @@ async fn deadline_layer_drops_what_is_late() {
     assert_eq!((peer.messages(), sink.expired), (numbers([2]), 1));
 }
 
-/// Brings every message to two whole sinks: both must have room before either gets it.
-struct FanoutSinks<A, B>(A, B);
-
-impl<A: MessageSink, B: MessageSink> MessageSink for FanoutSinks<A, B> {
-    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        // Without a waker: a child without room is asked to write, and wakes whoever waited before.
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let len = msg.encoded_len();
-        if !self.room(len) {
-            match self.poll_ready(&mut cx, len) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) if error.is_closed() => return Err(TryFeedError::Closed),
-                _ => return Err(TryFeedError::Full),
-            }
-        }
-        self.0.try_feed(msg)?;
-        self.1.try_feed(msg)
-    }
-
-    fn room(&self, len: usize) -> bool {
-        self.0.room(len) && self.1.room(len)
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
-        let (a, b) = (self.0.poll_ready(cx, len)?, self.1.poll_ready(cx, len)?);
-        if a.is_ready() && b.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        let (a, b) = (self.0.poll_flush(cx)?, self.1.poll_flush(cx)?);
-        if a.is_ready() && b.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn report_into(&self, report: &mut Report) {
-        self.0.report_into(report);
-        self.1.report_into(report);
-    }
-}
-
-#[tokio::test]
-async fn fanout_over_sinks_gives_to_all_or_none() {
-    let ((a, left), (link, right)) = (ScriptedSink::pair(1), MemorySink::pair(64));
-    let mut sink = FanoutSinks(a, Buffered::new(link));
-    sink.send("x").await.expect("sent");
-    assert!(sink.try_feed("y").is_err_and(|refusal| refusal.is_full()));
-    sink.flush().await.expect("flushed");
-    assert_eq!(left.messages(), [b"x"]);
-    assert_eq!(right.accept().expect("connected").read(), b"\0\0\0\x01x", "and no trace of y");
-}
-
 /// Uses the second sink while the first one fails.
 struct FailoverSinks<A, B>(A, B);
 

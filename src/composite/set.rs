@@ -1,8 +1,9 @@
-//! Several links of different types as one: visited one by one, without `dyn`.
+//! Several links, or several sinks, of different types as one: visited one by one, without `dyn`.
 
 use smallvec::{Array, SmallVec};
 
 use crate::link::Link;
+use crate::sink::MessageSink;
 
 /// A set of links: a tuple of two to twelve, an array, or a `Vec` or `SmallVec` of one type.
 ///
@@ -13,7 +14,8 @@ use crate::link::Link;
     label = "a composite of links cannot be made of this",
     note = "write the links as a tuple of two to twelve, as in `Fanout::new((tcp, unix))`, or as \
             an array or `Vec` of links of one type",
-    note = "a whole sink (`Lazy`, `Buffered`) is not a link: buffer above the composite, once"
+    note = "a composite has either links or whole sinks below it: one of whole sinks is a sink \
+            itself and needs no `Buffered` around it"
 )]
 pub trait LinkSet {
     /// Visits every link, in order.
@@ -35,54 +37,87 @@ pub trait VisitLinkMut {
     fn visit<L: Link>(&mut self, link: &mut L);
 }
 
-macro_rules! link_set_for_tuple {
-    ($($link:ident)+) => {
-        impl<$($link: Link),+> LinkSet for ($($link,)+) {
+/// A set of whole sinks: a tuple of two to twelve, an array, or a `Vec` or `SmallVec` of one type.
+///
+/// As [`LinkSet`], for composites whose children have a buffer each.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of sinks",
+    label = "a composite of sinks cannot be made of this",
+    note = "write the sinks as a tuple of two to twelve, as in `Fanout::new((one, other))`, or as \
+            an array or `Vec` of sinks of one type",
+    note = "links (`TcpSink`, `UnixSink`) are no sinks yet: put one buffer above their composite, \
+            `Buffered::new(Fanout::new((tcp, unix)))`, or one above each, \
+            `Fanout::new((Buffered::new(tcp), Buffered::new(unix)))`"
+)]
+pub trait SinkSet {
+    /// Visits every sink, in order.
+    fn visit<V: VisitSink>(&self, visitor: &mut V);
+
+    /// Visits every sink, in order, to change it.
+    fn visit_mut<V: VisitSinkMut>(&mut self, visitor: &mut V);
+}
+
+/// What is done with each sink of a set.
+pub trait VisitSink {
+    /// Visits one sink.
+    fn visit<S: MessageSink>(&mut self, sink: &S);
+}
+
+/// What is done with each sink of a set, when it changes the sink.
+pub trait VisitSinkMut {
+    /// Visits one sink.
+    fn visit<S: MessageSink>(&mut self, sink: &mut S);
+}
+
+/// Makes sets of one kind of child of everything that can hold several.
+macro_rules! sets {
+    ($set:ident of $child:ident, $visit:ident, $visit_mut:ident) => {
+        sets!(@tuple $set $child $visit $visit_mut: A B);
+        sets!(@tuple $set $child $visit $visit_mut: A B C);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G H);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G H I);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G H I J);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G H I J K);
+        sets!(@tuple $set $child $visit $visit_mut: A B C D E F G H I J K L);
+        sets!(@slice $set $visit $visit_mut: [T: $child, const N: usize] [T; N]);
+        sets!(@slice $set $visit $visit_mut: [T: $child] Vec<T>);
+        sets!(@slice $set $visit $visit_mut: [T: Array<Item: $child>] SmallVec<T>);
+    };
+    (@tuple $set:ident $child:ident $visit:ident $visit_mut:ident: $($name:ident)+) => {
+        impl<$($name: $child),+> $set for ($($name,)+) {
+            #[inline(always)]
+            fn visit<Visitor: $visit>(&self, visitor: &mut Visitor) {
+                #[expect(non_snake_case, reason = "the children are named as their types")]
+                let ($($name,)+) = self;
+                $(visitor.visit($name);)+
+            }
+
+            #[inline(always)]
+            fn visit_mut<Visitor: $visit_mut>(&mut self, visitor: &mut Visitor) {
+                #[expect(non_snake_case, reason = "the children are named as their types")]
+                let ($($name,)+) = self;
+                $(visitor.visit($name);)+
+            }
+        }
+    };
+    (@slice $set:ident $visit:ident $visit_mut:ident: [$($generics:tt)*] $holder:ty) => {
+        impl<$($generics)*> $set for $holder {
             #[inline]
-            fn visit<Visitor: VisitLink>(&self, visitor: &mut Visitor) {
-                #[expect(non_snake_case, reason = "the links are named as their types")]
-                let ($($link,)+) = self;
-                $(visitor.visit($link);)+
+            fn visit<V: $visit>(&self, visitor: &mut V) {
+                self.iter().for_each(|child| visitor.visit(child));
             }
 
             #[inline]
-            fn visit_mut<Visitor: VisitLinkMut>(&mut self, visitor: &mut Visitor) {
-                #[expect(non_snake_case, reason = "the links are named as their types")]
-                let ($($link,)+) = self;
-                $(visitor.visit($link);)+
+            fn visit_mut<V: $visit_mut>(&mut self, visitor: &mut V) {
+                self.iter_mut().for_each(|child| visitor.visit(child));
             }
         }
     };
 }
 
-link_set_for_tuple!(A B);
-link_set_for_tuple!(A B C);
-link_set_for_tuple!(A B C D);
-link_set_for_tuple!(A B C D E);
-link_set_for_tuple!(A B C D E F);
-link_set_for_tuple!(A B C D E F G);
-link_set_for_tuple!(A B C D E F G H);
-link_set_for_tuple!(A B C D E F G H I);
-link_set_for_tuple!(A B C D E F G H I J);
-link_set_for_tuple!(A B C D E F G H I J K);
-link_set_for_tuple!(A B C D E F G H I J K L);
-
-macro_rules! link_set_for_slice {
-    ([$($generics:tt)*] $set:ty) => {
-        impl<$($generics)*> LinkSet for $set {
-            #[inline]
-            fn visit<V: VisitLink>(&self, visitor: &mut V) {
-                self.iter().for_each(|link| visitor.visit(link));
-            }
-
-            #[inline]
-            fn visit_mut<V: VisitLinkMut>(&mut self, visitor: &mut V) {
-                self.iter_mut().for_each(|link| visitor.visit(link));
-            }
-        }
-    };
-}
-
-link_set_for_slice!([T: Link, const N: usize] [T; N]);
-link_set_for_slice!([T: Link] Vec<T>);
-link_set_for_slice!([T: Array<Item: Link>] SmallVec<T>);
+sets!(LinkSet of Link, VisitLink, VisitLinkMut);
+sets!(SinkSet of MessageSink, VisitSink, VisitSinkMut);

@@ -1,29 +1,49 @@
 //! The fan-out: every child gets everything.
 
 mod links;
+mod sinks;
 
 use std::task::Poll;
 
 use crate::error::SinkError;
 
-/// Brings every frame to each of its links.
+/// Brings every message to each of its children: links below one buffer, or whole sinks.
 ///
-/// Below one buffer: a message is encoded once, and the same bytes are written to all links. Each
-/// link has its own place in them, its own connection and its own back-off. All of them gate: the
-/// buffer keeps a frame until the slowest link has it, and a flush waits for all.
+/// What it is made of decides what it is:
 ///
-/// It is a link itself, so fan-outs nest. One without children takes everything and brings it
-/// nowhere.
+/// | | over links | over whole sinks |
+/// |---|---|---|
+/// | such as | `Buffered<Fanout<(TcpSink, UnixSink)>>` | `Fanout<(Lazy<Buffered<TcpSink>>, Lazy<Buffered<UnixSink>>)>` |
+/// | it is | a link | a sink |
+/// | a message is encoded | once, whatever the number of children | once per child |
+/// | each child has | its place in the buffer, its connection, its back-off | besides, a buffer, a framing and a policy of its own |
+/// | memory | one buffer | a buffer per child |
+///
+/// Over links it costs least; take it unless the children differ in what only a whole sink has: the
+/// size of the buffer, the framing, the policy, a layer that concerns one of them.
+///
+/// All children gate. Over links the buffer keeps a frame until the slowest has it; over sinks a
+/// message goes to all children or to none, so the fullest one says when there is room. A flush
+/// waits for all.
+///
+/// Being what its children are, it nests: in itself, and at either level
+/// (`Fanout<(Lazy<Buffered<Fanout<(TcpSink, TcpSink)>>>, Lazy<Buffered<UnixSink>>)>`). A
+/// [`Lazy`](crate::Lazy) around it hands its policy to the children that have none. One without
+/// children takes everything and brings it nowhere.
 ///
 /// # Errors
 ///
-/// Every link takes its step before the first error is reported; the error names its link.
+/// Every child takes its step before the first error is reported; the error names its link. A
+/// message that one child refuses is refused: too large for one, it is too large for all.
 ///
 /// # Cost
 ///
-/// Nothing per message, one or more writes per link and flush.
+/// Over links nothing per message, one or more writes per link and flush. Over sinks one encoding
+/// per child and message, and a look at every child's room before the first; no allocation.
 ///
 /// # Examples
+///
+/// Over links, which share a buffer:
 ///
 /// ```
 /// use torq_message_sink::{Buffered, Fanout, MessageSink, MemorySink};
@@ -38,15 +58,29 @@ use crate::error::SinkError;
 /// # Ok::<(), torq_message_sink::SinkError>(())
 /// # }).unwrap();
 /// ```
+///
+/// Over sinks, which have a buffer and a policy each:
+///
+/// ```
+/// use std::time::Duration;
+/// use torq_message_sink::{Buffered, Fanout, Lazy, TcpSink, UnixSink};
+///
+/// let near = Lazy::new(Buffered::new(UnixSink::new("/run/torq/market_data.sock")?));
+/// let far = Lazy::new(Buffered::with_capacity(TcpSink::new("10.0.0.7:9001")?, 4 << 20))
+///     .with_idle_timeout(Some(Duration::from_secs(300)));
+/// let sink: Fanout<(Lazy<Buffered<UnixSink>>, Lazy<Buffered<TcpSink>>)> =
+///     Fanout::new((near, far));
+/// # Ok::<(), torq_message_sink::SinkError>(())
+/// ```
 #[derive(Debug)]
 pub struct Fanout<T> {
     children: T,
-    /// What the slowest child had taken after the last write.
+    /// Over links: what the slowest child had taken after the last write.
     taken: u64,
 }
 
 impl<T> Fanout<T> {
-    /// A fan-out to `children`: a tuple, an array or a vector of links.
+    /// A fan-out to `children`, all links or all sinks: a tuple, an array or a vector of them.
     pub const fn new(children: T) -> Self {
         Self { children, taken: 0 }
     }
