@@ -23,6 +23,9 @@ const MESSAGES: f64 = 16.0 * 16.0;
 /// Cases of the append rows.
 const CASES: [&str; 5] = ["b16", "b64", "b512", "b1400", "tick"];
 
+/// Those of them that send bytes.
+const BYTES: [&str; 4] = ["b16", "b64", "b512", "b1400"];
+
 /// Instructions per message or flush, by row and case.
 struct Counts(BTreeMap<(String, String), f64>);
 
@@ -52,6 +55,10 @@ const LIMITS: &[Limit] = &[
     ("try_feed_factory", "try_feed_typed", &CASES, Bound::Times(1.01)),
     ("feed_factory", "feed_typed", &["b64", "b512"], Bound::Times(1.01)),
     ("flush_factory", "flush_best", &["full"], Bound::More(300.0)),
+    ("try_feed_sinks", "try_feed_two", &BYTES, Bound::More(0.0)),
+    ("try_feed_sinks", "try_feed_two", &["tick"], Bound::More(8.0)),
+    ("feed_sinks", "feed_two", &["b64", "b512"], Bound::More(0.0)),
+    ("flush_sinks", "flush_two", &["full"], Bound::More(300.0)),
     ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
     ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];
