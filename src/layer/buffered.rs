@@ -10,7 +10,7 @@ use tokio::task::coop;
 use crate::buffer::{Pending, Refused, Store};
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
-use crate::framing::{Framing, LengthPrefixed};
+use crate::framing::{FrameError, Framing, LengthPrefixed};
 use crate::link::Link;
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, MessageSink, Report, SinkState};
@@ -342,6 +342,22 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         let frame = self.framing.frame_size(len);
         self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)).is_ok()
+    }
+
+    /// Tries the message in the free part of the window, where the framing may refuse any.
+    #[inline]
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+        if !F::REFUSES {
+            return true;
+        }
+        let len = msg.encoded_len();
+        let mut accepts = true;
+        // An error keeps the store from appending, whatever the framing said.
+        let _ = self.store.append(self.framing.frame_size(len), |bytes| {
+            accepts = self.framing.write_frame(msg, len, bytes).is_ok();
+            Err(FrameError::Invalid("only tried"))
+        });
+        accepts
     }
 
     #[inline]

@@ -2,8 +2,8 @@
 
 use torq_message_sink::prefix::{Prefix, U16Be, U16Le, U32Le, U64Be, U64Le, Varint};
 use torq_message_sink::{
-    Buffered, Decoder, ErrorKind, FrameError, Framing, LengthPrefixed, MemoryPeer, MemorySink,
-    MessageSink, NewlineDelimited, Prefixed, SelfDelimiting, TryFeedError,
+    Buffered, Decoder, ErrorKind, Fanout, FrameError, Framing, LengthPrefixed, MemoryPeer,
+    MemorySink, MessageSink, NewlineDelimited, Prefixed, SelfDelimiting, TryFeedError,
 };
 
 use crate::support::{decode_all, frames_of};
@@ -108,6 +108,23 @@ async fn line_feed_in_a_message_is_refused_without_a_trace() {
     assert_eq!(sink.accepted_bytes(), 0);
     sink.send_batch(["a", "", "b\r"]).await.expect("sent");
     assert_eq!(peer.accept().expect("connected").read(), b"a\n\nb\r\n");
+}
+
+#[tokio::test]
+async fn line_feed_keeps_a_message_from_all_children_of_a_composite() {
+    let ((lines, line_peer), (other, other_peer)) =
+        (sink(NewlineDelimited::new()), sink(Prefixed::<U16Be>::new()));
+    // The one that could carry it is asked first.
+    let mut sink = Fanout::new((other, lines));
+    assert_eq!(sink.try_feed("a\nb"), Err(TryFeedError::Invalid));
+    let error = sink.send("a\nb").await.expect_err("it would arrive as two");
+    assert!(matches!(error.kind(), ErrorKind::InvalidMessage), "{error}");
+    assert_eq!(sink.accepted_bytes(), 0);
+    sink.send("ab").await.expect("sent");
+    assert_eq!(sink.try_feed("a\nb"), Err(TryFeedError::Invalid), "also when it is awake");
+    sink.flush().await.expect("flushed");
+    assert_eq!(line_peer.accept().expect("connected").read(), b"ab\n");
+    assert_eq!(other_peer.accept().expect("connected").read(), b"\0\x02ab");
 }
 
 #[test]
