@@ -170,7 +170,8 @@ fn allocates_for_none<F: Framing + Copy>(framing: F) {
             calls
         };
         // Each of the two buffers has held each of the frames that are cut.
-        (pass(), pass());
+        pass();
+        pass();
         assert_eq!(pass(), 0, "in chunks of {chunk_bytes}");
     }
 }
