@@ -53,7 +53,8 @@ async fn what_one_framing_cannot_carry_goes_to_none() -> Result<(), SinkError> {
 #[tokio::test]
 async fn too_large_for_one_is_too_large_for_all() {
     let ((small, left), (large, right)) = (buffered(8), buffered(64));
-    let mut sink = Fanout::new((large, small));
+    let mut sink = Fanout::new((small, large));
+    assert!(sink.room(4) && !sink.room(5));
     assert_eq!(sink.try_feed("12345"), Err(TryFeedError::TooLarge));
     let error = sink.feed("12345").await.expect_err("one byte too much");
     assert_eq!(error.kind(), ErrorKind::TooLarge { requested: 9, available: 8 });

@@ -1,5 +1,7 @@
 //! Sinks by name, over real sockets on loopback.
 
+mod conforming;
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -1,0 +1,208 @@
+//! The conformance suite over nestings: fan-outs over links and over whole sinks, in each other, at
+//! mixed levels, of every kind of set, with `Lazy` and pointers in between.
+
+use smallvec::{SmallVec, smallvec};
+use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
+use torq_message_sink::{
+    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited,
+    forward_sink,
+};
+
+/// Bytes of each buffer.
+const CAPACITY: usize = 256;
+
+/// Bytes that a connection holds unread.
+const PIPE: usize = 64;
+
+/// Makes the parts of one nesting, and keeps the other ends.
+#[derive(Default)]
+struct Parts {
+    peers: Vec<MemoryPeer>,
+    buffers: usize,
+}
+
+impl Parts {
+    fn link(&mut self) -> MemorySink {
+        let (link, peer) = MemorySink::pair(PIPE);
+        self.peers.push(peer);
+        link
+    }
+
+    fn over<L: Link>(&mut self, link: L) -> Buffered<L> {
+        self.buffers += 1;
+        Buffered::with_capacity(link, CAPACITY)
+    }
+
+    fn sink(&mut self) -> Buffered<MemorySink> {
+        let link = self.link();
+        self.over(link)
+    }
+
+    fn lazy(&mut self) -> Lazy<Buffered<MemorySink>> {
+        Lazy::new(self.sink())
+    }
+}
+
+/// The nesting that `make` makes, with a receiver for each link.
+fn subject<S: MessageSink>(make: impl Fn(&mut Parts) -> S) -> Subject<S, MemoryReceivers> {
+    let mut parts = Parts::default();
+    let sink = make(&mut parts);
+    let bound_bytes = (parts.buffers * (CAPACITY + PIPE)) as u64;
+    Subject { sink, receivers: MemoryReceivers::new(parts.peers), bound_bytes }
+}
+
+/// One test per nesting: it conforms.
+macro_rules! nestings {
+    ($($nesting:ident: |$parts:ident| $make:expr;)*) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $nesting() {
+            check_all(|| subject(|$parts| $make)).await;
+        }
+    )*};
+}
+
+/// `Buffered` above, links below.
+mod links_conform {
+    use super::*;
+
+    nestings! {
+        pair_under_lazy: |p| {
+            let links = Fanout::new((p.link(), p.link()));
+            Lazy::new(p.over(links))
+        };
+        twelve: |p| {
+            let links = Fanout::new((
+                p.link(), p.link(), p.link(), p.link(), p.link(), p.link(),
+                p.link(), p.link(), p.link(), p.link(), p.link(), p.link(),
+            ));
+            p.over(links)
+        };
+        array: |p| {
+            let links = Fanout::new([p.link(), p.link(), p.link()]);
+            p.over(links)
+        };
+        vector: |p| {
+            let links = Fanout::new(vec![p.link(), p.link(), p.link()]);
+            Lazy::new(p.over(links))
+        };
+        small_vector_in_line_and_spilled: |p| {
+            let inner: SmallVec<[MemorySink; 2]> = smallvec![p.link(), p.link()];
+            let outer: SmallVec<[Fanout<SmallVec<[MemorySink; 2]>>; 1]> =
+                smallvec![Fanout::new(inner), Fanout::new(smallvec![p.link(), p.link(), p.link()])];
+            p.over(Fanout::new(outer))
+        };
+        three_levels: |p| {
+            let inner = Fanout::new((p.link(), Fanout::new(vec![p.link(), p.link()])));
+            let links = Fanout::new((inner, Fanout::new([p.link()])));
+            p.over(links)
+        };
+        lazy_twice: |p| {
+            let links = Fanout::new((p.link(), p.link()));
+            Lazy::new(Lazy::new(p.over(links)))
+        };
+    }
+}
+
+/// A buffer for each child.
+mod sinks_conform {
+    use super::*;
+
+    nestings! {
+        pair: |p| Fanout::new((p.sink(), p.sink()));
+        pair_of_lazy: |p| Fanout::new((p.lazy(), p.lazy()));
+        pair_under_lazy: |p| Lazy::new(Fanout::new((p.sink(), p.sink())));
+        lazy_at_both_levels: |p| Lazy::new(Fanout::new((p.lazy(), p.sink())));
+        twelve: |p| Fanout::new((
+            p.sink(), p.lazy(), p.sink(), p.lazy(), p.sink(), p.lazy(),
+            p.sink(), p.lazy(), p.sink(), p.lazy(), p.sink(), p.lazy(),
+        ));
+        array: |p| Fanout::new([p.lazy(), p.lazy(), p.lazy()]);
+        vector: |p| Lazy::new(Fanout::new(vec![p.sink(), p.sink(), p.sink()]));
+        small_vector_in_line_and_spilled: |p| {
+            let in_line: SmallVec<[Lazy<Buffered<MemorySink>>; 2]> = smallvec![p.lazy(), p.lazy()];
+            let spilled: SmallVec<[Buffered<MemorySink>; 1]> = smallvec![p.sink(), p.sink()];
+            Fanout::new((Fanout::new(in_line), Fanout::new(spilled)))
+        };
+        fanout_in_fanout: |p| Fanout::new((Fanout::new((p.sink(), p.lazy())), p.sink()));
+        three_levels: |p| {
+            let branch = Fanout::new(vec![Fanout::new([p.sink(), p.sink()])]);
+            Fanout::new((branch, Lazy::new(Fanout::new((p.lazy(), p.sink())))))
+        };
+        children_without_append: |p| Fanout::new((p.sink(), Plain { inner: p.sink() }, p.lazy()));
+        boxed: |p| {
+            let children = (Box::new(p.sink()), Box::new(Fanout::new([p.lazy(), p.lazy()])));
+            Box::new(Lazy::new(Fanout::new(children)))
+        };
+        borrowed: |p| {
+            // For as long as the test runs.
+            let borrowed: &'static mut _ = Box::leak(Box::new(p.sink()));
+            Fanout::new((borrowed, p.lazy()))
+        };
+    }
+
+    /// A layer that knows nothing of `append` and what comes with it.
+    struct Plain<S> {
+        inner: S,
+    }
+
+    impl<S: MessageSink> MessageSink for Plain<S> {
+        forward_sink! { inner:
+            try_feed room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect
+            hurry end state is_connected accepted_bytes report_into take_events set_policy
+            close_deadline
+        }
+    }
+}
+
+/// Whole sinks above, links below some of them.
+mod both_conform {
+    use super::*;
+
+    nestings! {
+        links_below_one_child: |p| {
+            let links = Fanout::new((p.link(), p.link()));
+            Fanout::new((Lazy::new(p.over(links)), p.lazy()))
+        };
+        lazy_above_and_below: |p| {
+            let (two, three) = (Fanout::new([p.link(), p.link()]), Fanout::new(vec![p.link()]));
+            let inner = Fanout::new((p.lazy(), p.over(three)));
+            Lazy::new(Fanout::new((p.over(two), inner)))
+        };
+        vectors_of_vectors: |p| {
+            let child = |p: &mut Parts| {
+                let links = Fanout::new(vec![p.link(), p.link()]);
+                Lazy::new(p.over(links))
+            };
+            Fanout::new(vec![child(p), child(p)])
+        };
+    }
+
+    /// Receivers of two framings.
+    struct Both<A, B>(A, B);
+
+    impl<A: Receive, B: Receive> Receive for Both<A, B> {
+        fn receive(&mut self) -> Vec<Vec<Vec<u8>>> {
+            [self.0.receive(), self.1.receive()].concat()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_of_other_sizes_and_framings() {
+        check_all(|| {
+            let ((one, left), (other, right)) = (MemorySink::pair(PIPE), MemorySink::pair(7));
+            let lines = NewlineDelimited::new();
+            Subject {
+                sink: Fanout::new((
+                    Buffered::with_capacity(one, CAPACITY),
+                    Buffered::with_framing(other, 40, lines),
+                )),
+                receivers: Both(
+                    MemoryReceivers::new([left]),
+                    MemoryReceivers::with_framing([right], lines),
+                ),
+                bound_bytes: (CAPACITY + PIPE + 40 + 7) as u64,
+            }
+        })
+        .await;
+    }
+}
