@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use torq_message_sink::testing::ScriptedSink;
 use torq_message_sink::{
     Buffered, Encode, ErrorKind, Event, Fanout, Lazy, LazyPolicy, MemoryPeer, MemorySink,
-    MessageSink, SinkError, SinkState, TryFeedError,
+    MessageSink, NewlineDelimited, SinkError, SinkState, TryFeedError,
 };
 
 fn buffered(capacity: usize) -> (Buffered<MemorySink>, MemoryPeer) {
@@ -64,8 +64,14 @@ async fn too_large_for_one_is_too_large_for_all() {
     }
 }
 
-/// Says that it is a byte longer each time it is asked.
-struct Growing(AtomicUsize);
+/// So many bytes of a kind; it says that it is one longer each time it is asked.
+struct Growing(AtomicUsize, u8);
+
+impl Growing {
+    fn new(len: usize, byte: u8) -> Self {
+        Self(AtomicUsize::new(len), byte)
+    }
+}
 
 impl Encode for Growing {
     fn encoded_len(&self) -> usize {
@@ -73,7 +79,7 @@ impl Encode for Growing {
     }
 
     fn encode(&self, buf: &mut [u8]) {
-        buf.fill(b'g');
+        buf.fill(self.1);
     }
 }
 
@@ -84,13 +90,25 @@ async fn length_is_asked_for_once_for_all_children() -> Result<(), SinkError> {
     let ((one, left), (two, right)) = (buffered(64), buffered(6));
     let mut sink = Fanout::new((Fanout::new([one]), Fanout::new([two])));
     // Asleep, which takes the way of refused messages, and awake.
-    sink.try_feed(&Growing(AtomicUsize::new(2)))?;
+    sink.try_feed(&Growing::new(2, b'g'))?;
     sink.flush().await?;
-    sink.try_feed(&Growing(AtomicUsize::new(2)))?;
+    sink.try_feed(&Growing::new(2, b'g'))?;
     sink.flush().await?;
     for peer in [left, right] {
         assert_eq!(read(&peer), b"\0\0\0\x02gg\0\0\0\x02gg");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_is_tried_at_the_length_that_it_is_fed_with() -> Result<(), SinkError> {
+    let ((one, left), (link, _right)) = (ScriptedSink::pair(9), MemorySink::pair(64));
+    let lines = Buffered::with_framing(link, 3, NewlineDelimited::new());
+    let mut sink = Fanout::new((one, lines));
+    assert_eq!(sink.try_feed(&Growing::new(2, b'\n')), Err(TryFeedError::Invalid));
+    sink.connect().await?;
+    assert_eq!(sink.try_feed(&Growing::new(2, b'\n')), Err(TryFeedError::Invalid));
+    assert!(left.messages().is_empty());
     Ok(())
 }
 

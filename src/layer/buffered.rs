@@ -346,11 +346,10 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     /// Tries the message in the free part of the window, where the framing may refuse any.
     #[inline]
-    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         if !F::REFUSES {
             return true;
         }
-        let len = msg.encoded_len();
         let mut accepts = true;
         // An error keeps the store from appending, whatever the framing said.
         let _ = self.store.append(self.framing.frame_size(len), |bytes| {

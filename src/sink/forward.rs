@@ -60,8 +60,8 @@ macro_rules! forward_sink {
     };
     (@accepts $inner:tt) => {
         #[inline]
-        fn accepts<M: $crate::Encode + ?Sized>(&mut self, msg: &M) -> bool {
-            $crate::forward_sink!(@inner self $inner).accepts(msg)
+        fn accepts<M: $crate::Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+            $crate::forward_sink!(@inner self $inner).accepts(msg, len)
         }
     };
     (@room $inner:tt) => {

@@ -124,12 +124,13 @@ pub trait MessageSink {
         false
     }
 
-    /// Whether this sink can carry `msg`, apart from its size: a framing may refuse what it cannot
-    /// delimit, such as a line break within newline framing. For composites, which ask every child
-    /// once all have room and before they hand the message to any. The default says yes.
+    /// Whether this sink can carry `msg`, of `len` bytes, apart from its size: a framing may refuse
+    /// what it cannot delimit, such as a line break within newline framing. For composites, which
+    /// ask every child once all have room and before they hand the message to any. The default says
+    /// yes.
     #[inline]
-    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        let _ = msg;
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+        let _ = (msg, len);
         true
     }
 

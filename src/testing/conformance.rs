@@ -325,7 +325,7 @@ pub fn forwards_every_method<S: MessageSink>(
     let _ = (sink.try_feed("m"), called("try_feed"));
     let _ = (sink.append("m", 1), called("append"));
     let _ = (sink.fits(1), called("fits"));
-    let _ = (sink.accepts("m"), called("accepts"));
+    let _ = (sink.accepts("m", 1), called("accepts"));
     let _ = (sink.poll_feed(&mut cx, "m"), called("poll_feed"));
     let _ = (sink.is_connected(), called("is_connected"));
     let _ = (sink.poll_ready(&mut cx, 1), called("poll_ready"));

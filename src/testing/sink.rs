@@ -180,7 +180,7 @@ impl MessageSink for ScriptedSink {
         self.called("fits").refusal().is_none()
     }
 
-    fn accepts<M: Encode + ?Sized>(&mut self, _: &M) -> bool {
+    fn accepts<M: Encode + ?Sized>(&mut self, _: &M, _: usize) -> bool {
         !self.called("accepts").refusing
     }
 

@@ -38,8 +38,9 @@ use crate::error::SinkError;
 ///
 /// # Cost
 ///
-/// Over links nothing per message, one or more writes per link and flush. Over sinks one encoding
-/// per child and message, and a look at every child's room before the first; no allocation.
+/// Over links nothing per message, one or more writes per link and flush. Over sinks a look at every
+/// child's room, then one encoding per child (two where the child's framing may refuse a message,
+/// such as [`NewlineDelimited`](crate::NewlineDelimited)); no allocation.
 ///
 /// # Examples
 ///

@@ -31,8 +31,8 @@ impl<T: SinkSet> MessageSink for Fanout<T> {
     }
 
     #[inline]
-    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
-        let mut accepts = Accepts { msg, all: true };
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+        let mut accepts = Accepts { msg, len, all: true };
         self.children.visit_mut(&mut accepts);
         accepts.all
     }
@@ -145,7 +145,7 @@ impl<T: SinkSet> Fanout<T> {
     /// Gives the message to all children, which have room for it, or to none.
     #[inline(always)]
     fn hand_over<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> Result<(), TryFeedError> {
-        if !self.accepts(msg) {
+        if !self.accepts(msg, len) {
             return Err(TryFeedError::Invalid);
         }
         let mut feed = Feed { msg, len, all: Ok(()) };
@@ -213,13 +213,14 @@ impl VisitSinkMut for TryReady {
 
 struct Accepts<'a, M: ?Sized> {
     msg: &'a M,
+    len: usize,
     all: bool,
 }
 
 impl<M: Encode + ?Sized> VisitSinkMut for Accepts<'_, M> {
     #[inline]
     fn visit<S: MessageSink>(&mut self, sink: &mut S) {
-        self.all = self.all && sink.accepts(self.msg);
+        self.all = self.all && sink.accepts(self.msg, self.len);
     }
 }
 

@@ -37,7 +37,7 @@ impl MessageSink for AnySink {
         self.0.append(&encoded(msg))
     }
 
-    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M) -> bool {
+    fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, _: usize) -> bool {
         self.0.accepts(&encoded(msg))
     }
 
@@ -89,7 +89,7 @@ impl<S: MessageSink> Erased for S {
     fn name(&self) -> &'static str { std::any::type_name::<S>() }
     fn try_feed(&mut self, msg: &[u8]) -> Result<(), TryFeedError> { self.try_feed(msg) }
     fn append(&mut self, msg: &[u8]) -> bool { self.append(msg, msg.len()) }
-    fn accepts(&mut self, msg: &[u8]) -> bool { self.accepts(msg) }
+    fn accepts(&mut self, msg: &[u8]) -> bool { self.accepts(msg, msg.len()) }
     fn fits(&self, len: usize) -> bool { self.fits(len) }
     fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &[u8]) -> Done { self.poll_feed(cx, msg) }
     fn take_events(&mut self, mut each: &mut dyn FnMut(Event)) { self.take_events(&mut each); }
