@@ -102,8 +102,9 @@ impl<F: Framing> Decoder<F> {
     ///
     /// - [`FrameError::TooLarge`] or [`FrameError::Invalid`], as [`Framing::frame_len`] answers.
     /// - [`FrameError::Invalid`] when the framing breaks its own rules: a frame of no bytes, or an
-    ///   unfinished one larger than [`Framing::max_frame_size`]; also when the last `Frames` was
-    ///   leaked ([`mem::forget`]) or dropped by a panic, since the end of that chunk was not kept.
+    ///   unfinished one larger than [`Framing::max_frame_size`] (and 16 bytes, where its length is
+    ///   not known); also when the last `Frames` was leaked ([`mem::forget`]) or dropped by a panic,
+    ///   since the end of that chunk was not kept.
     #[inline]
     pub fn decode<'a>(&'a mut self, chunk: &'a [u8]) -> Frames<'a, F> {
         let Self { unfinished, joined } = self;
@@ -335,7 +336,7 @@ impl<F: Framing> Unfinished<F> {
         match self.framing.frame_len_after(bytes, seen)? {
             Some(0) => Err(FrameError::Invalid("a frame of no bytes")),
             Some(len) if len > max => Err(OVERLONG),
-            None if bytes.len() >= max => Err(OVERLONG),
+            None if bytes.len() >= max.max(HEADER) => Err(OVERLONG),
             len => Ok(len),
         }
     }
@@ -366,10 +367,14 @@ impl<F: Framing> Unfinished<F> {
 const EMPTY: &[u8] = &[];
 
 /// Bytes to try next of a frame of which `seen` do not tell the length: half as many again, so that
-/// a chunk is measured a few times and never byte by byte, and at least as many as most headers have.
-const fn step(seen: usize) -> usize {
-    if seen / 2 > 16 { seen / 2 } else { 16 }
+/// a chunk is measured a few times and never byte by byte.
+fn step(seen: usize) -> usize {
+    HEADER.max(seen / 2)
 }
+
+/// As many bytes as most headers have at most: a header may be larger than the largest frame, and is
+/// read all the same, to say how large its frame is.
+const HEADER: usize = 16;
 
 const LEAKED: FrameError = FrameError::Invalid("the end of the chunk before was leaked");
 const OVERLONG: FrameError = FrameError::Invalid("a frame longer than its framing allows");

@@ -97,6 +97,19 @@ fn varint_has_one_spelling() {
     }
 }
 
+#[test]
+fn length_above_a_tiny_limit_is_too_large_however_its_header_arrives() {
+    let len = 1 << 21;
+    for max in 0..4 {
+        for header in 1..=4 {
+            let stream = [&[0x80, 0x80, 0x80, 1][..], b"more"].concat();
+            let mut decoder = Decoder::new(Prefixed::<Varint>::with_max_frame(max));
+            let (_, end) = decode_all(&mut decoder, stream.chunks(header));
+            assert_eq!(end, Err(FrameError::TooLarge { len, max }), "{header} bytes at a time");
+        }
+    }
+}
+
 #[tokio::test]
 async fn line_feed_in_a_message_is_refused_without_a_trace() {
     let (mut sink, peer) = sink(NewlineDelimited::new());
