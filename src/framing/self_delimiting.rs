@@ -108,7 +108,8 @@ impl<F: Fn(&[u8]) -> Result<Option<usize>, FrameError>> Framing for SelfDelimiti
         }
         // No more than the largest message, so that the answer never depends on what follows it.
         let bytes = bytes.get(..self.max_frame).unwrap_or(bytes);
-        match (self.message_len)(bytes)? {
+        let len = if bytes.is_empty() { None } else { (self.message_len)(bytes)? };
+        match len {
             Some(0) => Err(EMPTY),
             Some(len) if len > self.max_frame => {
                 Err(FrameError::TooLarge { len: len as u64, max: self.max_frame })

@@ -160,7 +160,8 @@ fn endless_line_is_refused_at_the_limit() {
 /// The two bytes say how long all of it is; a zero in front asks for the third.
 fn message_len(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     match bytes {
-        [] | [0] => Ok(None),
+        [] => panic!("asked about no bytes"),
+        [0] => Ok(None),
         [0, len, ..] => Ok(Some(usize::from(*len))),
         [b'!', ..] => Err(FrameError::Invalid("planted")),
         [len, ..] => Ok(Some(usize::from(*len))),
@@ -190,4 +191,5 @@ fn wrong_answers_of_the_users_function_are_errors() {
     }
     // The largest message is all there and does not tell its length.
     assert!(matches!(decoded(with(1), &[0, 1]).1, Err(FrameError::Invalid(_))));
+    assert!(matches!(decoded(with(0), &[1]).1, Err(FrameError::Invalid(_))));
 }
