@@ -27,7 +27,7 @@ mod timer;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{
-    Fanout, LinkSet, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut,
+    Fanout, LinkSet, RoundRobin, Sharded, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut,
 };
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};

@@ -6,7 +6,8 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, StreamLink,
+    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, RoundRobin, Sharded,
+    StreamLink,
 };
 
 const CAPACITY: usize = 256;
@@ -131,4 +132,23 @@ mod framings {
     fn message_len(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
         Ok(bytes.iter().position(|&byte| byte == b'.').map(|at| at + 1))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_robin_over_one_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(RoundRobin::new([buffered(link)]), [peer])
+    })
+    .await;
+}
+
+/// The suite's messages have no key, so all are the first child's.
+#[tokio::test(start_paused = true)]
+async fn sharded_conforms() {
+    check_all(|| {
+        let ((first, peer), (second, _)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        subject(Sharded::new((buffered(first), buffered(second))), [peer])
+    })
+    .await;
 }

@@ -15,67 +15,6 @@ use torq_message_sink::{
     TryFeedError, WithDeadline,
 };
 
-/// Forwards the methods of a sink that hold for all children alike.
-macro_rules! forward_to_each {
-    ($self:ident => $children:expr) => {
-        fn poll_flush(&mut $self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-            let mut all = Poll::Ready(Ok(()));
-            for child in $children {
-                match child.poll_flush(cx) {
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => all = Poll::Pending,
-                    Poll::Ready(Ok(())) => {}
-                }
-            }
-            all
-        }
-
-        fn end(&mut $self, end: End) {
-            $children.into_iter().for_each(|child| child.end(end));
-        }
-    };
-}
-
-/// Messages of one key stay in order on one child.
-struct Sharded<S>(Vec<S>);
-
-impl<S: MessageSink> Sharded<S> {
-    fn shard<M: Encode + ?Sized>(&mut self, msg: &M) -> &mut S {
-        let index = msg.key().unwrap_or(0) as usize % self.0.len();
-        &mut self.0[index]
-    }
-}
-
-impl<S: MessageSink> MessageSink for Sharded<S> {
-    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        self.shard(msg).try_feed(msg)
-    }
-
-    /// Readiness does not know the key, so it asks for room everywhere.
-    fn room(&self, len: usize) -> bool {
-        self.0.iter().all(|child| child.room(len))
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
-        for child in &mut self.0 {
-            ready!(child.poll_ready(cx, len))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    forward_to_each!(self => &mut self.0);
-}
-
-#[tokio::test]
-async fn sharded_layer_keeps_keys_together() {
-    let (a, b) = (ScriptedSink::pair(9), ScriptedSink::pair(9));
-    let mut sink = Sharded(vec![a.0, b.0]);
-    for number in 0..6_u8 {
-        sink.send(&Keyed(number.into(), [number])).await.expect("sent");
-    }
-    assert_eq!((a.1.messages(), b.1.messages()), (numbers([0, 2, 4]), numbers([1, 3, 5])));
-}
-
 /// While the child has no room, the latest message of each key stands for the earlier ones.
 struct Conflating<S> {
     inner: S,

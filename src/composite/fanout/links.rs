@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Fanout, gather};
+use super::Fanout;
 use crate::buffer::Pending;
+use crate::composite::each::gather;
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
 use crate::framing::Framing;

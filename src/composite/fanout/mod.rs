@@ -3,10 +3,6 @@
 mod links;
 mod sinks;
 
-use std::task::Poll;
-
-use crate::error::SinkError;
-
 /// Brings every message to each of its children: links below one buffer, or whole sinks.
 ///
 /// What it is made of decides what it is:
@@ -89,14 +85,5 @@ impl<T> Fanout<T> {
     /// The children.
     pub const fn get_ref(&self) -> &T {
         &self.children
-    }
-}
-
-/// The first error wins, then whoever is pending.
-#[cold]
-fn gather(all: &mut Poll<Result<(), SinkError>>, one: Poll<Result<(), SinkError>>) {
-    match (&all, &one) {
-        (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Ok(()))) | (Poll::Pending, Poll::Pending) => {}
-        _ => *all = one,
     }
 }
