@@ -3,9 +3,11 @@
 //! # Where to look
 //!
 //! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
-//! - [`Lazy`], [`Buffered`], [`Fanout`], [`TcpSink`], [`UnixSink`]: what stacks are made of.
+//! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`RoundRobin`],
+//!   [`Sharded`] where there are several peers.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
-//! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, and how it stands on the wire.
+//! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
+//!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
 //! - [`Report`], [`Event`]: what became of the messages.
 //! - [`Link`], [`Connect`], [`Io`]: links of one's own; [`forward_sink!`] for layers.
 
