@@ -44,7 +44,7 @@ use std::time::Instant;
     message = "`{Self}` is not a message: it does not implement `Encode`",
     label = "this cannot be fed to a sink",
     note = "implement `Encode` (`encoded_len` and `encode`) for it, or feed its bytes: `[u8]`, \
-            `str`, `[u8; N]` and `Vec<u8>` are messages"
+            `str`, `[u8; N]`, `String` and `Vec<u8>` are messages, and `&number.to_be_bytes()`"
 )]
 pub trait Encode {
     /// Size of the payload in bytes, without any framing.

@@ -88,6 +88,12 @@ fn typed(peers: &Peers) -> Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>> {
     Lazy::new(Buffered::new(Fanout::new((tcp, unix))))
 }
 
+fn over_sinks(peers: &Peers) -> Lazy<Fanout<(Lazy<Buffered<TcpSink>>, Buffered<UnixSink>)>> {
+    let tcp = TcpSink::new(peers.address()).unwrap();
+    let unix = UnixSink::new(peers.path()).unwrap();
+    Lazy::new(Fanout::new((Lazy::new(Buffered::new(tcp)), Buffered::new(unix))))
+}
+
 fn by_name(peers: &Peers) -> SinkStack {
     let services = format!(
         r#"
@@ -181,6 +187,12 @@ async fn allocates_nothing(mut sink: impl MessageSink, peers: Peers) {
 async fn typed_stack_allocates_nothing_per_message() {
     let peers = Peers::listen();
     allocates_nothing(typed(&peers), peers).await;
+}
+
+#[tokio::test]
+async fn fanout_over_sinks_allocates_nothing_per_message() {
+    let peers = Peers::listen();
+    allocates_nothing(over_sinks(&peers), peers).await;
 }
 
 #[tokio::test]

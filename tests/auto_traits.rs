@@ -9,6 +9,8 @@ use torq_message_sink::{
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
 
+type Sinks = Lazy<Fanout<(Lazy<Buffered<TcpSink>>, Buffered<UnixSink>)>>;
+
 macro_rules! all_are {
     ($traits:path: $($type:ty),* $(,)?) => {{
         fn is<T: ?Sized + $traits>() {}
@@ -25,6 +27,7 @@ impl<T: Send + Unpin> SendUnpin for T {}
 #[test]
 fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
+    all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
     all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
 }
@@ -44,8 +47,9 @@ fn futures_are_send_and_all_but_shutdown_unpin() {
     all_are!(SendUnpin: future::Send<'_, Stack, [u8]>, future::Flush<'_, Stack>);
     all_are!(SendUnpin: future::SendBatch<'_, Stack, std::vec::IntoIter<Vec<u8>>>);
     all_are!(SendUnpin: future::Connect<'_, Stack>);
+    all_are!(SendUnpin: future::Feed<'_, Sinks, [u8]>, future::Send<'_, Sinks, str>);
     // It holds a timer.
-    all_are!(Send: future::Shutdown<'_, Stack>);
+    all_are!(Send: future::Shutdown<'_, Stack>, future::Shutdown<'_, Sinks>);
 }
 
 #[test]

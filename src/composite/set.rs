@@ -14,8 +14,8 @@ use crate::sink::MessageSink;
     label = "a composite of links cannot be made of this",
     note = "write the links as a tuple of two to twelve, as in `Fanout::new((tcp, unix))`, or as \
             an array or `Vec` of links of one type",
-    note = "a composite has either links or whole sinks below it: one of whole sinks is a sink \
-            itself and needs no `Buffered` around it"
+    note = "a single link needs no composite; more than twelve fit a `Vec`, or composites of \
+            composites"
 )]
 pub trait LinkSet {
     /// Visits every link, in order.
@@ -45,9 +45,8 @@ pub trait VisitLinkMut {
     label = "a composite of sinks cannot be made of this",
     note = "write the sinks as a tuple of two to twelve, as in `Fanout::new((one, other))`, or as \
             an array or `Vec` of sinks of one type",
-    note = "links (`TcpSink`, `UnixSink`) are no sinks yet: put one buffer above their composite, \
-            `Buffered::new(Fanout::new((tcp, unix)))`, or one above each, \
-            `Fanout::new((Buffered::new(tcp), Buffered::new(unix)))`"
+    note = "a single sink needs no composite; more than twelve fit a `Vec`, or composites of \
+            composites"
 )]
 pub trait SinkSet {
     /// Visits every sink, in order.

@@ -28,6 +28,7 @@ use crate::encode::Encode;
 /// defaults that are right and may be slow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a framing",
+    label = "messages cannot be framed by this",
     note = "framings are `LengthPrefixed`, `Prefixed<U16Le>` and the like, `NewlineDelimited`, \
             `SelfDelimiting`; or implement `Framing` for it"
 )]

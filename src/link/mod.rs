@@ -5,6 +5,7 @@ mod cursor;
 mod identity;
 mod live;
 mod memory;
+mod not_a_sink;
 mod stream;
 mod tcp;
 mod trace;
@@ -46,9 +47,12 @@ use crate::sink::{End, Event, Report, SinkState};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a link",
     label = "no frames can be written to this",
-    note = "links are `TcpSink`, `UnixSink`, `MemorySink`, a `Fanout` of links, a `StreamLink` over \
-            your own `Connect`, or your own `Link`",
-    note = "a whole sink (`Lazy`, `Buffered`) cannot stand below a buffer; put links there"
+    note = "links are `TcpSink`, `UnixSink`, a `Fanout` of links, a `StreamLink` over your own \
+            `Connect`, or your own `Link`",
+    note = "an address becomes a link by `TcpSink::new(\"host:port\")?`, where `?` takes it out of \
+            the `Result`",
+    note = "whole sinks go above a buffer, not below it: `Lazy` around `Buffered`, and a `Fanout` \
+            of whole sinks without a `Buffered` around it"
 )]
 pub trait Link {
     /// Starts to connect, unless there is a connection or an attempt already.
@@ -134,6 +138,7 @@ pub trait Link {
 /// A link of one's own is this and an [`Io`]; see [`StreamLink`] for a complete one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not know how to connect",
+    label = "no connections can be made by this",
     note = "implement `Connect` for it: `connect`, which returns an `Io`, and `endpoint`"
 )]
 pub trait Connect: Clone + Send + Sync + 'static {
@@ -255,3 +260,4 @@ macro_rules! io_over_tokio {
     };
 }
 use io_over_tokio;
+pub(crate) use not_a_sink::not_a_sink;

@@ -74,9 +74,11 @@ use crate::policy::LazyPolicy;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message sink",
     label = "no messages can be fed to this",
-    note = "a link (`TcpSink`, `UnixSink`, a `Fanout` of links, or your own `Link`) becomes a \
-            sink under a buffer: `Buffered::new(link)`, and `Lazy::new(Buffered::new(link))` to \
-            give it a policy"
+    note = "links (`TcpSink`, `UnixSink` and any other `StreamLink`, a `Fanout` of links) become \
+            sinks under a buffer: `Buffered::new(link)`, and `Lazy::new(Buffered::new(link))` to \
+            give it a policy",
+    note = "below a `Fanout` are either links only, under one `Buffered` around it, or whole sinks \
+            only, with a `Buffered` each"
 )]
 pub trait MessageSink {
     /// Accepts `msg` without waiting, or refuses it. Wakes a sleeping sink. With no room left it

@@ -9,9 +9,11 @@ use crate::composite::each::gather;
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
 use crate::framing::Framing;
-use crate::link::Link;
+use crate::link::{Link, not_a_sink};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
+
+not_a_sink!([T: LinkSet] Fanout<T>);
 
 impl<T: LinkSet> Link for Fanout<T> {
     fn wake(&mut self) -> Result<(), SinkError> {
