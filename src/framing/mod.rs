@@ -24,8 +24,9 @@ use crate::encode::Encode;
 ///
 /// `frame_size`, `write_frame` and `frame_len` must agree: for every frame written,
 /// `frame_len(frame) == Ok(Some(frame.len()))`, and for every proper prefix of it `frame_len` is
-/// `Ok(None)` or already the same length. A frame has at least one byte. The last two methods have
-/// defaults that are right and may be slow.
+/// `Ok(None)` or already the same length. A frame has at least one byte, and `frame_size` says so
+/// of messages, too, that `write_frame` refuses. The last two methods have defaults that are right
+/// and may be slow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a framing",
     label = "messages cannot be framed by this",

@@ -79,7 +79,9 @@ impl<F: Fn(&[u8]) -> Result<Option<usize>, FrameError>> Framing for SelfDelimiti
 
     #[inline]
     fn frame_size(&self, payload_len: usize) -> Option<usize> {
-        Some(payload_len)
+        // Also the message that is refused for being empty takes room, or a closed sink would seem
+        // to have enough of it.
+        Some(payload_len.max(1))
     }
 
     #[inline]
@@ -91,9 +93,12 @@ impl<F: Fn(&[u8]) -> Result<Option<usize>, FrameError>> Framing for SelfDelimiti
     fn write_frame<M: Encode + ?Sized>(
         &self,
         msg: &M,
-        _payload_len: usize,
+        payload_len: usize,
         frame: &mut [u8],
     ) -> Result<(), FrameError> {
+        if payload_len == 0 {
+            return Err(NOT_ONE);
+        }
         msg.encode(frame);
         match self.frame_len(frame) {
             Ok(Some(len)) if len == frame.len() => Ok(()),

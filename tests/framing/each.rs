@@ -1,5 +1,7 @@
 //! What is particular to one framing: how it looks on the wire, and what it refuses.
 
+use std::task::{Context, Poll, Waker};
+
 use torq_message_sink::prefix::{Prefix, U16Be, U16Le, U32Le, U64Be, U64Le, Varint};
 use torq_message_sink::{
     Buffered, Decoder, ErrorKind, Fanout, FrameError, Framing, LengthPrefixed, MemoryPeer,
@@ -177,6 +179,18 @@ async fn message_that_is_not_as_long_as_it_says_is_refused() {
     assert_eq!(sink.try_feed(&[21; 21]), Err(TryFeedError::TooLarge));
     sink.send_batch([&[1][..], &[0, 3, 9]]).await.expect("sent");
     assert_eq!(peer.accept().expect("connected").read(), [1, 0, 3, 9]);
+}
+
+#[tokio::test]
+async fn closed_sink_has_no_room_for_a_message_of_no_bytes() {
+    let (mut sink, _peer) = sink(SelfDelimiting::new(message_len));
+    sink.close().await.expect("closed");
+    let error = sink.feed("").await.expect_err("closed");
+    assert!(error.is_closed(), "{error}");
+    assert_eq!(sink.try_feed(""), Err(TryFeedError::Closed));
+    let mut cx = Context::from_waker(Waker::noop());
+    let ready = sink.poll_ready(&mut cx, 0);
+    assert!(matches!(ready, Poll::Ready(Err(error)) if error.is_closed()), "never ready");
 }
 
 #[test]

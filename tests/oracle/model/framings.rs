@@ -99,10 +99,10 @@ impl AnyFraming {
         [&before, payload, behind].concat()
     }
 
-    /// Bytes of the frame around a payload of `len` bytes.
+    /// Bytes of the frame around a payload of `len` bytes; at least one.
     pub(super) fn frame_len(&self, len: usize) -> usize {
         let (before, behind) = self.around(len);
-        before.len() + len + behind.len()
+        (before.len() + len + behind.len()).max(1)
     }
 
     /// Whether it can carry `payload`, apart from its size.
