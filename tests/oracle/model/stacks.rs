@@ -48,20 +48,25 @@ impl Stack {
     }
 }
 
-const NESTINGS: usize = 15;
+/// How many nestings there are.
+const NESTINGS: usize = 26;
 
 #[rustfmt::skip]
 fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
     let link = || parts.link();
     let pair = || Fanout::new((link(), link()));
+    let one = || parts.buffered(link());
+    let two = || parts.buffered(pair());
+    let lazy_one = || parts.lazy(one());
+    let lazy_two = || parts.lazy(two());
     match number {
         // One link.
-        0 => AnySink::new(parts.buffered(link())),
-        1 => AnySink::new(parts.lazy(parts.buffered(link()))),
-        2 => AnySink::new(parts.lazy(parts.lazy(parts.buffered(link())))),
+        0 => AnySink::new(one()),
+        1 => AnySink::new(lazy_one()),
+        2 => AnySink::new(parts.lazy(lazy_one())),
         // Links below one buffer.
-        3 => AnySink::new(parts.buffered(pair())),
-        4 => AnySink::new(parts.lazy(parts.buffered(pair()))),
+        3 => AnySink::new(two()),
+        4 => AnySink::new(lazy_two()),
         5 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((link(), link(), link()))))),
         6 => AnySink::new(parts.lazy(parts.buffered(Fanout::new([link(), link(), link(), link()])))),
         7 => AnySink::new(parts.lazy(parts.buffered(Fanout::new(vec![link(), link()])))),
@@ -71,9 +76,23 @@ fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
         11 => AnySink::new(parts.lazy(parts.buffered(Fanout::new([pair(), pair()])))),
         12 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((Fanout::new((pair(), link())), link()))))),
         13 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((Fanout::new(vec![link()]), link()))))),
-        _ => AnySink::new(parts.lazy(parts.buffered(Fanout::new((
-            link(), link(), link(), link(), link(), link(), link(), link(),
+        14 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((
+            link(), link(), link(), link(), link(), link(), link(), link(), link(), link(), link(), link(),
         ))))),
+        // Whole sinks.
+        15 => AnySink::new(Fanout::new((one(), one()))),
+        16 => AnySink::new(Fanout::new((lazy_one(), lazy_one()))),
+        17 => AnySink::new(parts.lazy(Fanout::new((one(), one())))),
+        18 => AnySink::new(parts.lazy(Fanout::new((lazy_one(), one())))),
+        19 => AnySink::new(Fanout::new((lazy_two(), lazy_one()))),
+        20 => AnySink::new(parts.lazy(Fanout::new((one(), two(), lazy_one())))),
+        21 => AnySink::new(Fanout::new((Fanout::new((lazy_one(), one())), lazy_two()))),
+        22 => AnySink::new(parts.lazy(Fanout::new((parts.lazy(Fanout::new((one(), one()))), one())))),
+        23 => AnySink::new(parts.lazy(Fanout::new([lazy_one(), lazy_one(), lazy_one()]))),
+        24 => AnySink::new(Fanout::new((
+            one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(),
+        ))),
+        _ => parts.tree(3),
     }
 }
 
@@ -105,6 +124,21 @@ impl Parts<'_> {
         let sink = Buffered::with_framing(link, log.capacity, log.framing);
         self.logs.borrow_mut().push(log);
         sink
+    }
+
+    /// Sinks over sinks as chance will have it, at most `depth` fan-outs deep.
+    fn tree(&self, depth: usize) -> AnySink {
+        let kind = self.choices.borrow_mut().below(if depth > 0 { 4 } else { 2 });
+        match kind {
+            0 => AnySink::new(self.buffered(self.link())),
+            1 => AnySink::new(self.buffered(Fanout::new(vec![self.link(), self.link()]))),
+            2 => AnySink::new(self.lazy(self.tree(depth - 1))),
+            _ => {
+                let children = 1 + self.choices.borrow_mut().below(3);
+                let child = |_| self.tree(depth - 1);
+                AnySink::new(Fanout::new((0..children).map(child).collect::<Vec<_>>()))
+            }
+        }
     }
 
     fn lazy<S: MessageSink>(&self, inner: S) -> Lazy<S> {
