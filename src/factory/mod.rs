@@ -2,6 +2,7 @@
 
 mod route;
 mod stack;
+mod transport;
 
 use std::future::{Future, poll_fn};
 use std::path::Path;
@@ -14,9 +15,10 @@ use crate::composite::Fanout;
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Leaf, Route};
+use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
-use crate::link::{TcpSink, UnixSink};
+use crate::link::{StreamLink, TcpSink, UnixSink};
 use crate::registry::{ConfigError, Registry, Service, Target, TcpOptions};
 use crate::sink::{MessageSink, Report};
 
@@ -155,7 +157,7 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
     let Target::Endpoint { endpoint, .. } = service.target() else {
         unreachable!("the registry's leaves are endpoints")
     };
-    match endpoint {
+    let transport = match endpoint {
         Endpoint::Tcp { host, port } => {
             let TcpOptions { nodelay, keepalive, user_timeout, send_buffer } = *service.tcp();
             let link = TcpSink::from_parts(host.clone(), *port)
@@ -163,15 +165,18 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
                 .with_keepalive(keepalive)
                 .with_user_timeout(user_timeout)
                 .with_send_buffer(send_buffer);
-            Ok(Leaf::Tcp(link.with_service(service.name().clone())))
+            Transport::Tcp(link.connector().clone())
         }
         Endpoint::Unix { path } => {
             let link =
                 UnixSink::from_path(path.clone()).with_send_buffer(service.unix().send_buffer);
-            Ok(Leaf::Unix(link.with_service(service.name().clone())))
+            Transport::Unix(link.connector().clone())
         }
-        Endpoint::Other(_) => Err(SinkError::new(ErrorKind::InvalidEndpoint)
-            .with_service(service.name().clone())
-            .with_endpoint(endpoint)),
-    }
+        Endpoint::Other(_) => {
+            return Err(SinkError::new(ErrorKind::InvalidEndpoint)
+                .with_service(service.name().clone())
+                .with_endpoint(endpoint));
+        }
+    };
+    Ok(StreamLink::with_connector(transport).with_service(service.name().clone()))
 }

@@ -6,17 +6,14 @@ use std::task::{Context, Poll};
 use crate::buffer::Pending;
 use crate::composite::Fanout;
 use crate::error::SinkError;
+use crate::factory::transport::Transport;
 use crate::framing::Framing;
-use crate::link::{Link, TcpSink, UnixSink};
+use crate::link::{Link, StreamLink};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
 
 /// One link to one endpoint.
-#[derive(Debug)]
-pub(crate) enum Leaf {
-    Tcp(TcpSink),
-    Unix(UnixSink),
-}
+pub(crate) type Leaf = StreamLink<Transport>;
 
 /// Everything that stands below the buffer of a stack built by name.
 #[derive(Debug)]
@@ -38,8 +35,7 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.try_write(pending),)+ }
             }
 
-            // Out of line, the calls per child cost more than the matching.
-            #[inline(always)]
+            #[inline]
             fn poll_write<F: Framing>(
                 &mut self,
                 cx: &mut Context<'_>,
@@ -98,5 +94,4 @@ macro_rules! link_of_links {
     };
 }
 
-link_of_links!(Leaf: Tcp Unix);
 link_of_links!(Route: Leaf Fanout);
