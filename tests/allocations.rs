@@ -88,7 +88,9 @@ fn typed(peers: &Peers) -> Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>> {
     Lazy::new(Buffered::new(Fanout::new((tcp, unix))))
 }
 
-fn over_sinks(peers: &Peers) -> impl MessageSink {
+type Sinks = Lazy<Fanout<(Lazy<Buffered<TcpSink>>, Buffered<UnixSink>)>>;
+
+fn over_sinks(peers: &Peers) -> Sinks {
     let tcp = TcpSink::new(peers.address()).unwrap();
     let unix = UnixSink::new(peers.path()).unwrap();
     Lazy::new(Fanout::new((Lazy::new(Buffered::new(tcp)), Buffered::new(unix))))
