@@ -20,6 +20,7 @@ mod factory;
 mod framing;
 mod layer;
 mod link;
+mod options;
 mod policy;
 mod registry;
 mod sink;
@@ -44,10 +45,11 @@ pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, StreamLink,
     TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,
 };
+pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
 pub use crate::registry::{
     BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Pattern, Registry, Role, Service,
-    Target, TcpOptions, UnixOptions, WhenFull,
+    Target, WhenFull,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, Dropped, End, EndCause, Event, LeafReport, MessageSink, Report,

@@ -1,5 +1,6 @@
 //! How a sink behaves between its connections: plain data, handed from the lazy layer to the links.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Timeouts, back-off, attempts and idle time of a lazy stack.
@@ -116,6 +117,14 @@ impl LazyPolicy {
     pub const fn with_counting(mut self, counting: bool) -> Self {
         self.counting = counting;
         self
+    }
+}
+
+impl LazyPolicy {
+    /// The defaults, once for all that have no policy of their own.
+    pub(crate) fn shared_default() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<LazyPolicy>> = LazyLock::new(Arc::default);
+        DEFAULT.clone()
     }
 }
 

@@ -10,12 +10,33 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use torq_message_sink::{
-    Backoff, Buffered, Fanout, Lazy, MessageSink, SinkState, TcpSink, UnixSink,
+    Backoff, Buffered, Fanout, Lazy, MessageSink, SinkFactory, SinkState, TcpSink, UnixSink,
 };
 
 #[tokio::test]
 async fn asleep_is_free() {
+    configured_sinks_hold_nothing();
     reconnects_leak_nothing().await;
+}
+
+/// A thousand of them, by name, of every kind; what they weigh is in tests/sleeping_bytes.rs.
+fn configured_sinks_hold_nothing() {
+    let before = (open_files(), tasks());
+    let mut file = String::new();
+    for number in 0..500 {
+        file += &format!(
+            "[services.t{number}]\ntype = \"direct\"\nendpoint = \"tcp://127.0.0.1:{}\"\n\
+             [services.u{number}]\ntype = \"relay\"\nendpoint = \"unix:///run/u{number}.sock\"\n\
+             [services.f{number}]\ntype = \"composite\"\npattern = \"fanout\"\n\
+             targets = [\"t{number}\", \"u{number}\"]\n",
+            9001 + number
+        );
+    }
+    let factory = SinkFactory::from_str(&file).expect("a valid file");
+    let names = (0..500).flat_map(|number| ["t", "u", "f"].map(|kind| format!("{kind}{number}")));
+    let sinks: Vec<_> = names.map(|name| factory.create_sink(&name).expect("configured")).collect();
+    assert_eq!((open_files(), tasks()), before, "{} sinks hold a file or a task", sinks.len());
+    assert!(sinks.iter().all(|sink| sink.state() == SinkState::Asleep));
 }
 
 async fn reconnects_leak_nothing() {

@@ -55,10 +55,14 @@ impl<'a, F: Framing> Pending<'a, F> {
     #[inline]
     #[must_use]
     pub fn from(&self, position: u64) -> &'a [u8] {
-        usize::try_from(position.wrapping_sub(self.start))
-            .ok()
-            .and_then(|skip| self.bytes.get(skip..))
-            .unwrap_or_default()
+        self.rest(position).unwrap_or_default()
+    }
+
+    /// The bytes from `position` on, where there are any.
+    #[inline]
+    pub(crate) fn rest(&self, position: u64) -> Option<&'a [u8]> {
+        let skip = usize::try_from(position.wrapping_sub(self.start)).ok()?;
+        if skip < self.bytes.len() { self.bytes.get(skip..) } else { None }
     }
 
     /// The last frame boundary at or before `position`, found by walking from `from`, which must

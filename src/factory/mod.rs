@@ -19,7 +19,7 @@ use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
 use crate::link::{StreamLink, TcpSink, UnixSink};
-use crate::registry::{ConfigError, Registry, Service, Target, TcpOptions};
+use crate::registry::{ConfigError, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
 /// Builds sinks by the names of services.toml.
@@ -97,14 +97,18 @@ impl SinkFactory {
             // The only pattern there is by now. What is nested in it is of the same pattern, and a
             // fan-out of fan-outs is a fan-out.
             Target::Composite { .. } => {
-                let leaves = self.registry.leaves(service).into_iter().map(leaf);
-                Route::Fanout(Fanout::new(leaves.collect::<Result<_, _>>()?))
+                let leaves = self.registry.leaves(service);
+                let mut links = Vec::with_capacity(leaves.len());
+                for service in leaves {
+                    links.push(leaf(service)?);
+                }
+                Route::Fanout(Fanout::new(links))
             }
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
         let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
-        Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy().clone())))
+        Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
     }
 
     /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the
@@ -159,17 +163,11 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
     };
     let transport = match endpoint {
         Endpoint::Tcp { host, port } => {
-            let TcpOptions { nodelay, keepalive, user_timeout, send_buffer } = *service.tcp();
-            let link = TcpSink::from_parts(host.clone(), *port)
-                .with_nodelay(nodelay)
-                .with_keepalive(keepalive)
-                .with_user_timeout(user_timeout)
-                .with_send_buffer(send_buffer);
+            let link = TcpSink::from_parts(host.clone(), *port, service.tcp.clone());
             Transport::Tcp(link.connector().clone())
         }
         Endpoint::Unix { path } => {
-            let link =
-                UnixSink::from_path(path.clone()).with_send_buffer(service.unix().send_buffer);
+            let link = UnixSink::from_parts(path.clone(), service.unix.clone());
             Transport::Unix(link.connector().clone())
         }
         Endpoint::Other(_) => {

@@ -51,14 +51,14 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     link: L,
     /// Bytes that may be pending.
     capacity: usize,
-    /// Bytes of one write, as the link likes them; asked for when waking.
-    write_size: usize,
     /// Position of the first pending byte in the stream of everything accepted.
     start: u64,
+    /// Bytes of one write, as the link likes them; asked for when waking.
+    write_size: u32,
     phase: Phase,
     /// Whether the last write has left something, so that some links were done before others.
     lagging: bool,
-    close_deadline: Duration,
+    policy: Arc<LazyPolicy>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +96,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             framing,
             link,
             capacity: capacity_bytes,
-            write_size: 0,
             start: 0,
+            write_size: 0,
             phase: Phase::Asleep,
             lagging: false,
-            close_deadline: LazyPolicy::new().close_deadline,
+            policy: LazyPolicy::shared_default(),
         }
     }
 
@@ -200,7 +200,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
                     && !self.lagging =>
             {
                 self.start = end;
-                self.store.restart(self.write_size, self.framing.max_frame_size());
+                self.store.restart(self.write_size as usize, self.framing.max_frame_size());
                 Poll::Ready(Ok(()))
             }
             pushed => self.after_push(pushed),
@@ -255,7 +255,8 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if self.phase != Phase::Awake {
             return false;
         }
-        let room = if self.store.is_empty() { self.write_size.max(frame) } else { self.capacity };
+        let write_size = self.write_size as usize;
+        let room = if self.store.is_empty() { write_size.max(frame) } else { self.capacity };
         self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
         self.store.has(frame)
     }
@@ -284,7 +285,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             return Err(error);
         }
         self.phase = Phase::Awake;
-        self.write_size = self.link.write_size();
+        self.write_size = u32::try_from(self.link.write_size()).unwrap_or(u32::MAX);
         self.store.open(1, self.capacity, self.framing.max_frame_size());
         Ok(())
     }
@@ -474,12 +475,12 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
-        self.close_deadline = policy.close_deadline;
+        self.policy = policy.clone();
         self.link.set_policy(policy);
     }
 
     fn close_deadline(&self) -> Duration {
-        self.close_deadline
+        self.policy.close_deadline
     }
 }
 

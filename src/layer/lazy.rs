@@ -56,7 +56,7 @@ pub struct Lazy<S> {
 impl<S: MessageSink> Lazy<S> {
     /// Wraps `inner` with the default policy.
     pub fn new(inner: S) -> Self {
-        Self::with_policy(inner, LazyPolicy::new())
+        Self::with_policy(inner, LazyPolicy::shared_default())
     }
 
     /// Wraps `inner` with `policy`.

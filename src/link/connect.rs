@@ -1,6 +1,5 @@
 //! Connecting: one readable async function, run as a task that the link holds.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -102,12 +101,6 @@ impl<Io> Attempt<Io> {
 impl<Io> Drop for Attempt<Io> {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl<Io> fmt::Debug for Attempt<Io> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("failures", &self.failures()).finish_non_exhaustive()
     }
 }
 

@@ -4,32 +4,27 @@ use std::collections::VecDeque;
 
 use crate::buffer::Pending;
 use crate::framing::Framing;
-use crate::link::identity::Identity;
+use crate::link::description::Identity;
 use crate::link::trace;
 use crate::sink::{ConnectionEnd, Count, Dropped, EndCause, Event, LeafReport, SinkState};
 
-/// A link's place in the stream of frames.
+/// A link's place in the stream of frames, its counters and its events.
 ///
 /// `taken <= written`; between the two lies the beginning of a frame that the connection has taken
 /// in part. When the connection ends, `written` goes back to `taken`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Cursor {
     /// Position behind the last byte written on this connection.
     pub(crate) written: u64,
     /// Position of the last frame boundary at or before `written`.
     pub(crate) taken: u64,
+    /// Whether frames are counted.
+    pub(crate) counting: bool,
+    connections: u32,
     /// Frames up to `taken`, while counting is on.
     messages: u64,
     /// Position where the link joined the stream.
     joined: u64,
-    /// Everything that only reports and events need. None until the first connection.
-    book: Option<Box<Book>>,
-}
-
-/// The counters and events of a link.
-#[derive(Debug, Default)]
-struct Book {
-    connections: u32,
     /// Where the running connection began.
     first: Count,
     rewritten_bytes: u64,
@@ -43,6 +38,11 @@ struct Book {
 }
 
 impl Cursor {
+    /// The place of a link that has written nothing yet.
+    pub(crate) fn new(counting: bool) -> Self {
+        Self { counting, ..Self::default() }
+    }
+
     /// The link joins a stream that has begun, at `position`.
     #[cold]
     pub(crate) fn join(&mut self, position: u64) {
@@ -57,25 +57,23 @@ impl Cursor {
 
     /// Some of it was written: finds the boundary of what was written whole.
     #[cold]
-    pub(crate) fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>, counting: bool) {
+    pub(crate) fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>) {
         let (taken, messages) = pending.boundary(self.taken, self.written);
         self.taken = taken;
-        if counting {
+        if self.counting {
             self.messages += messages;
         }
     }
 
     /// A connection begins.
     pub(crate) fn begin(&mut self, who: Identity<'_>, failures: u32) {
-        let first = self.position(who.counting);
-        let book = self.book.get_or_insert_default();
-        book.connections = book.connections.wrapping_add(1);
-        book.first = first;
+        self.connections = self.connections.wrapping_add(1);
+        self.first = self.position();
         // The frame that the last connection's end cut off begins this one.
-        book.rewritten_bytes += std::mem::take(&mut book.cut_bytes);
-        let connection = book.connections;
+        self.rewritten_bytes += std::mem::take(&mut self.cut_bytes);
+        let (connection, first) = (self.connections, self.first);
         trace::connected(&who, connection, first, failures);
-        book.push(Event::Connected {
+        self.push(Event::Connected {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             connection,
@@ -87,29 +85,27 @@ impl Cursor {
     /// The connection has ended; `taken` is up to date.
     #[cold]
     pub(crate) fn finish(&mut self, who: Identity<'_>, cause: EndCause) {
-        let end = self.position(who.counting);
-        let cut_bytes = self.written - self.taken;
+        let (first, end) = (self.first, self.position());
+        self.cut_bytes = self.written - self.taken;
         self.written = self.taken;
-        let book = self.book.get_or_insert_default();
-        book.cut_bytes = cut_bytes;
         if cause != EndCause::Drained {
-            let on_this = end.minus(book.first);
-            book.unconfirmed.bytes += on_this.bytes;
-            book.unconfirmed.messages =
-                on_this.messages.map(|more| more + book.unconfirmed.messages.unwrap_or(0));
+            let on_this = end.minus(first);
+            self.unconfirmed.bytes += on_this.bytes;
+            self.unconfirmed.messages =
+                on_this.messages.map(|more| more + self.unconfirmed.messages.unwrap_or(0));
         }
         let ended = ConnectionEnd {
             service: who.service.cloned(),
             endpoint: who.endpoint,
-            connection: book.connections,
-            first: book.first,
+            connection: self.connections,
+            first,
             end,
-            cut_bytes,
+            cut_bytes: self.cut_bytes,
             next: end,
             cause,
         };
         trace::ended(&ended);
-        book.push(Event::Ended(ended));
+        self.push(Event::Ended(ended));
     }
 
     /// What was not written is given up.
@@ -120,11 +116,10 @@ impl Cursor {
             return;
         }
         trace::dropped(&who, bytes);
-        let counting = who.counting;
-        let messages = if counting { pending.boundary(self.taken, pending.end()).1 } else { 0 };
-        let dropped = &mut self.book.get_or_insert_default().dropped;
-        dropped.bytes += bytes;
-        dropped.messages = counting.then(|| messages + dropped.messages.unwrap_or(0));
+        let messages = self.messages_left(pending);
+        self.dropped.bytes += bytes;
+        self.dropped.messages =
+            self.counting.then(|| messages + self.dropped.messages.unwrap_or(0));
         (self.taken, self.written) = (pending.end(), pending.end());
         self.messages += messages;
     }
@@ -136,55 +131,53 @@ impl Cursor {
         state: SinkState,
         pending: Pending<'_, F>,
     ) -> LeafReport {
-        let nothing = Book::default();
-        let book = self.book.as_deref().unwrap_or(&nothing);
-        let messages = if who.counting { pending.boundary(self.taken, pending.end()).1 } else { 0 };
-        let zero = Count::new(0, 0, who.counting);
-        let dropped = if book.dropped.bytes == 0 { zero } else { book.dropped };
+        let counted = |count: Count| if count.bytes == 0 { self.count(0, 0) } else { count };
+        let messages = self.messages_left(pending);
+        let dropped = counted(self.dropped);
         LeafReport {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             state,
-            accepted: Count::new(
-                pending.end() - self.joined,
-                self.messages + messages,
-                who.counting,
-            ),
-            written: Count::new(self.taken - self.joined, self.messages, who.counting)
-                .minus(dropped),
-            buffered: Count::new(pending.end() - self.taken, messages, who.counting),
+            accepted: self.count(pending.end() - self.joined, self.messages + messages),
+            written: self.count(self.taken - self.joined, self.messages).minus(dropped),
+            buffered: self.count(pending.end() - self.taken, messages),
             dropped: Dropped { closed: dropped },
-            rewritten_bytes: book.rewritten_bytes,
-            unconfirmed: if book.unconfirmed.bytes == 0 { zero } else { book.unconfirmed },
-            connections: book.connections,
+            rewritten_bytes: self.rewritten_bytes,
+            unconfirmed: counted(self.unconfirmed),
+            connections: self.connections,
             error: None,
-            events_lost: book.events_lost,
+            events_lost: self.events_lost,
         }
     }
 
     /// Hands over the events so far.
     pub(crate) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        if let Some(book) = &mut self.book {
-            book.events.drain(..).for_each(each);
-        }
+        self.events.drain(..).for_each(each);
     }
 
     /// Bytes written on the running connection.
     pub(crate) fn written_on_connection(&self) -> u64 {
-        self.book.as_ref().map_or(0, |book| self.written.saturating_sub(book.first.bytes))
+        self.written.saturating_sub(self.first.bytes)
     }
 
     /// Whether there has been a connection.
     pub(crate) fn has_connected(&self) -> bool {
-        self.book.is_some()
+        self.connections > 0
     }
 
-    fn position(&self, counting: bool) -> Count {
-        Count::new(self.taken, self.messages, counting)
+    /// Frames that are not taken yet, while counting is on.
+    fn messages_left<F: Framing>(&self, pending: Pending<'_, F>) -> u64 {
+        if self.counting { pending.boundary(self.taken, pending.end()).1 } else { 0 }
     }
-}
 
-impl Book {
+    fn position(&self) -> Count {
+        self.count(self.taken, self.messages)
+    }
+
+    fn count(&self, bytes: u64, messages: u64) -> Count {
+        Count::new(bytes, messages, self.counting)
+    }
+
     fn push(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();

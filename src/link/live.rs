@@ -12,7 +12,6 @@ use crate::sink::EndCause;
 use crate::timer;
 
 /// A connection in use.
-#[derive(Debug)]
 pub(super) struct Live<I> {
     io: I,
     since: Instant,

@@ -2,8 +2,10 @@
 
 mod connect;
 mod cursor;
-mod identity;
+mod description;
+mod line;
 mod live;
+mod lookup;
 mod memory;
 mod not_a_sink;
 mod stream;

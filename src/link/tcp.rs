@@ -3,17 +3,18 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use crate::endpoint::Endpoint;
 use crate::error::SinkError;
+use crate::link::lookup::Lookup;
 use crate::link::{Connect, StreamLink, io_over_tokio};
+use crate::options::TcpOptions;
 
 /// A link over TCP.
 ///
@@ -44,25 +45,19 @@ impl TcpSink {
         let Endpoint::Tcp { host, port } = Endpoint::tcp(address.as_ref())? else {
             unreachable!("`Endpoint::tcp` answers no other endpoint")
         };
-        Ok(Self::from_parts(host, port))
+        Ok(Self::from_parts(host, port, TcpOptions::shared_default()))
     }
 
-    pub(crate) fn from_parts(host: Arc<str>, port: u16) -> Self {
-        Self::with_connector(TcpConnector {
-            host,
-            port,
-            nodelay: true,
-            keepalive: None,
-            user_timeout: None,
-            send_buffer: None,
-            lookup: Arc::default(),
-        })
+    pub(crate) fn from_parts(host: Arc<str>, port: u16, options: Arc<TcpOptions>) -> Self {
+        // An address is not looked up.
+        let lookup = host.parse::<IpAddr>().is_err().then(Lookup::default);
+        Self::with_connector(TcpConnector { host, port, options, lookup })
     }
 
     /// Whether small writes go out at once (`TCP_NODELAY`). Default: yes.
     #[must_use]
     pub fn with_nodelay(mut self, nodelay: bool) -> Self {
-        self.connector_mut().nodelay = nodelay;
+        self.options_mut().nodelay = nodelay;
         self
     }
 
@@ -71,7 +66,7 @@ impl TcpSink {
     /// Finds a vanished host, not a hung process.
     #[must_use]
     pub fn with_keepalive(mut self, idle: Option<Duration>) -> Self {
-        self.connector_mut().keepalive = idle;
+        self.options_mut().keepalive = idle;
         self
     }
 
@@ -81,7 +76,7 @@ impl TcpSink {
     /// that is merely slow to read, and never fires while nothing is written.
     #[must_use]
     pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.connector_mut().user_timeout = timeout;
+        self.options_mut().user_timeout = timeout;
         self
     }
 
@@ -89,8 +84,12 @@ impl TcpSink {
     /// the kernel. It bounds our kernel's share of what a dead connection can lose.
     #[must_use]
     pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
-        self.connector_mut().send_buffer = bytes;
+        self.options_mut().send_buffer = bytes;
         self
+    }
+
+    fn options_mut(&mut self) -> &mut TcpOptions {
+        Arc::make_mut(&mut self.connector_mut().options)
     }
 }
 
@@ -99,12 +98,9 @@ impl TcpSink {
 pub struct TcpConnector {
     host: Arc<str>,
     port: u16,
-    nodelay: bool,
-    keepalive: Option<Duration>,
-    user_timeout: Option<Duration>,
-    send_buffer: Option<usize>,
-    /// The lookup that an attempt has not waited for; shared with the attempts, which are clones.
-    lookup: Arc<Mutex<Option<Lookup>>>,
+    options: Arc<TcpOptions>,
+    /// None where the host is an address.
+    lookup: Option<Lookup>,
 }
 
 /// A TCP connection; part of a [`TcpSink`].
@@ -136,9 +132,10 @@ impl TcpConnector {
     /// Tries all addresses of the host, each for its share of the time that is left.
     async fn connect_any(self, timeout: Duration) -> io::Result<TcpIo> {
         let deadline = Instant::now().checked_add(timeout);
-        let addresses = match self.host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, self.port)],
-            Err(_) => self.look_up().await?,
+        let addresses = match &self.lookup {
+            Some(lookup) => lookup.ask(&self.host, self.port).await?,
+            // What is an address already is answered at once.
+            None => lookup_host((&*self.host, self.port)).await?.collect(),
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no addresses");
         for (tried, address) in addresses.iter().enumerate() {
@@ -153,24 +150,9 @@ impl TcpConnector {
         Err(failed)
     }
 
-    /// Resolves the host. A resolver that takes longer than an attempt is not asked again
-    /// meanwhile: each question holds a thread until it is answered.
-    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
-        let asked = lock(&self.lookup).take();
-        let task = asked.unwrap_or_else(|| {
-            let place = (self.host.to_string(), self.port);
-            tokio::spawn(async move { Ok(lookup_host(place).await?.collect()) })
-        });
-        let mut asking = Asking { lookup: &self.lookup, task: Some(task) };
-        let Some(task) = &mut asking.task else { return Ok(Vec::new()) };
-        let answer = task.await;
-        asking.task = None;
-        answer.unwrap_or_else(|error| Err(io::Error::other(error)))
-    }
-
     async fn connect_to(&self, address: SocketAddr) -> io::Result<TcpIo> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        if let Some(bytes) = self.send_buffer {
+        if let Some(bytes) = self.options.send_buffer {
             // Before connecting: the window scale is agreed on in the handshake.
             socket.set_send_buffer_size(bytes.try_into().unwrap_or(u32::MAX))?;
         }
@@ -180,42 +162,21 @@ impl TcpConnector {
         if stream.local_addr()? == stream.peer_addr()? {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        stream.set_nodelay(self.nodelay)?;
-        let options = SockRef::from(&stream);
-        if let Some(idle) = self.keepalive {
+        stream.set_nodelay(self.options.nodelay)?;
+        let socket = SockRef::from(&stream);
+        if let Some(idle) = self.options.keepalive {
             let idle = idle.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
             let keepalive = TcpKeepalive::new().with_time(idle);
             #[cfg(target_os = "linux")]
             let keepalive = keepalive.with_interval(idle).with_retries(3);
-            options.set_tcp_keepalive(&keepalive)?;
+            socket.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(target_os = "linux")]
-        if let Some(timeout) = self.user_timeout {
-            options.set_tcp_user_timeout(Some(timeout.min(MAX_USER_TIMEOUT)))?;
+        if let Some(timeout) = self.options.user_timeout {
+            socket.set_tcp_user_timeout(Some(timeout.min(MAX_USER_TIMEOUT)))?;
         }
         Ok(TcpIo(stream))
     }
-}
-
-/// A lookup in progress.
-type Lookup = JoinHandle<io::Result<Vec<SocketAddr>>>;
-
-/// Waits for a lookup; dropped before the answer, it leaves it to the next attempt.
-struct Asking<'a> {
-    lookup: &'a Mutex<Option<Lookup>>,
-    task: Option<Lookup>,
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            *lock(self.lookup) = Some(task);
-        }
-    }
-}
-
-fn lock(lookup: &Mutex<Option<Lookup>>) -> MutexGuard<'_, Option<Lookup>> {
-    lookup.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The longest that the kernel takes for the idle time before a probe (tcp(7): `MAX_TCP_KEEPIDLE`).

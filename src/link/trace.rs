@@ -8,7 +8,7 @@ mod enabled {
     use std::io;
 
     use crate::endpoint::Endpoint;
-    use crate::link::identity::Identity;
+    use crate::link::description::Identity;
     use crate::sink::{ConnectionEnd, Count, EndCause};
 
     pub(crate) fn failed(endpoint: &Endpoint, failures: u32, error: &io::Error) {
@@ -57,7 +57,7 @@ mod disabled {
     use std::io;
 
     use crate::endpoint::Endpoint;
-    use crate::link::identity::Identity;
+    use crate::link::description::Identity;
     use crate::sink::{ConnectionEnd, Count};
 
     pub(crate) fn failed(_: &Endpoint, _: u32, _: &io::Error) {}

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use crate::endpoint::Endpoint;
 use crate::error::SinkError;
 use crate::link::{Connect, StreamLink, io_over_tokio};
+use crate::options::UnixOptions;
 
 /// A link over a unix stream socket.
 ///
@@ -36,18 +37,18 @@ impl UnixSink {
         let Endpoint::Unix { path } = Endpoint::unix(path)? else {
             unreachable!("`Endpoint::unix` answers no other endpoint")
         };
-        Ok(Self::from_path(path))
+        Ok(Self::from_parts(path, UnixOptions::shared_default()))
     }
 
-    pub(crate) fn from_path(path: Arc<Path>) -> Self {
-        Self::with_connector(UnixConnector { path, send_buffer: None })
+    pub(crate) fn from_parts(path: Arc<Path>, options: Arc<UnixOptions>) -> Self {
+        Self::with_connector(UnixConnector { path, options })
     }
 
     /// Size of the kernel's send buffer in bytes (`SO_SNDBUF`); `None`, the default, leaves it to
     /// the kernel. It bounds what a dead connection can lose.
     #[must_use]
     pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
-        self.connector_mut().send_buffer = bytes;
+        Arc::make_mut(&mut self.connector_mut().options).send_buffer = bytes;
         self
     }
 }
@@ -56,7 +57,7 @@ impl UnixSink {
 #[derive(Clone, Debug)]
 pub struct UnixConnector {
     path: Arc<Path>,
-    send_buffer: Option<usize>,
+    options: Arc<UnixOptions>,
 }
 
 /// A connection over a unix socket; part of a [`UnixSink`].
@@ -70,10 +71,10 @@ impl Connect for UnixConnector {
     type Io = UnixIo;
 
     fn connect(&self, _: Duration) -> impl Future<Output = io::Result<UnixIo>> + Send + 'static {
-        let Self { path, send_buffer } = self.clone();
+        let Self { path, options } = self.clone();
         async move {
             let stream = UnixStream::connect(path).await?;
-            if let Some(bytes) = send_buffer {
+            if let Some(bytes) = options.send_buffer {
                 SockRef::from(&stream).set_send_buffer_size(bytes)?;
             }
             Ok(UnixIo(stream))

@@ -10,15 +10,14 @@ mod parse;
 mod report;
 mod section;
 mod service;
+mod shared;
 mod source;
 mod spelling;
 mod units;
 
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
-pub use self::service::{
-    BufferConfig, Pattern, Role, Service, Target, TcpOptions, UnixOptions, WhenFull,
-};
+pub use self::service::{BufferConfig, Pattern, Role, Service, Target, WhenFull};
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -55,7 +54,7 @@ use self::report::Report;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registry {
     /// Sorted by name.
-    services: Vec<Service>,
+    services: Box<[Service]>,
 }
 
 impl Registry {
@@ -144,7 +143,7 @@ impl Registry {
         // So that the columns of its first line are those that an editor shows.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut report = Report::default();
-        let mut services = parse::services(text, &mut report);
+        let mut services = parse::services(text, &mut report).into_boxed_slice();
         if report.count() > 0 {
             return Err(refusal(file, text, report));
         }

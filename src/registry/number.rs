@@ -49,9 +49,9 @@ impl Section<'_> {
     pub(super) fn bytes(
         &self,
         key: &'static str,
-        limits: &Limits<usize>,
+        limits: &Limits<u32>,
         report: &mut Report,
-    ) -> Option<usize> {
+    ) -> Option<u32> {
         let value = self.value(key)?;
         if value.get_ref().is_integer() {
             return self.integer(key, limits, report);
@@ -61,8 +61,8 @@ impl Section<'_> {
         };
         match units::bytes(text) {
             Ok(bytes) => {
-                // More than a `usize` holds is more than any limit.
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                // More than a `u32` holds is more than any limit.
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 within(key, bytes, limits, text, value, report)
             }
             Err(UnitError::Overflow) => out_of_range(key, limits, text, value, report),

@@ -7,7 +7,8 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word};
-use super::service::{BufferConfig, TcpOptions, UnixOptions, WhenFull};
+use super::service::{BufferConfig, WhenFull};
+use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
 
 /// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
@@ -108,7 +109,7 @@ pub(super) fn unix(service: &Section<'_>, report: &mut Report) -> UnixOptions {
 
 fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<usize> {
     let bytes = |section: &Section<'_>| section.bytes("send_buffer", &SEND_BUFFER, report);
-    section.unless("send_buffer", "auto", bytes).flatten()
+    section.unless("send_buffer", "auto", bytes).flatten().map(|bytes| bytes as usize)
 }
 
 const WHEN_FULL: &[Word<WhenFull>] = &[
@@ -122,12 +123,11 @@ const RECONNECT: &[Word<Reconnect>] =
     &[("on_data", Some(Reconnect::OnData)), ("eager", Some(Reconnect::Eager))];
 
 /// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
-const CAPACITY: Limits<usize> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
-const MAX_FRAME: Limits<usize> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
+const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
 /// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
-const SEND_BUFFER: Limits<usize> =
-    Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
-const GIB: usize = 1 << 30;
+const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
+const GIB: u32 = 1 << 30;
 
 const ATTEMPTS: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
 const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };

@@ -12,9 +12,11 @@ use super::kind::DiagnosticKind as Kind;
 use super::options;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
-use super::service::{Pattern, Role, Service, Target, TcpOptions, UnixOptions};
+use super::service::{Pattern, Role, Service, Target};
+use super::shared::Shared;
 use super::spelling;
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::options::{TcpOptions, UnixOptions};
 
 /// The services of the file; they are all there, and right, when nothing was reported.
 pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
@@ -36,8 +38,9 @@ pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
     // The map is sorted by name; readers of errors think in the order of the file.
     let mut entries: Vec<_> = services.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
+    let mut shared = Shared::new();
     let drafts: Vec<_> =
-        entries.into_iter().map(|(name, value)| draft(name, value, report)).collect();
+        entries.into_iter().map(|(name, value)| draft(name, value, &mut shared, report)).collect();
     graph::check(&drafts, report);
     drafts.into_iter().filter_map(|draft| draft.service).collect()
 }
@@ -45,10 +48,11 @@ pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
 fn draft(
     name: &Spanned<impl AsRef<str>>,
     value: &Spanned<DeValue<'_>>,
+    shared: &mut Shared,
     report: &mut Report,
 ) -> Draft {
     let span = name.span();
-    let name: Arc<str> = name.get_ref().as_ref().into();
+    let name = shared.name(name.get_ref().as_ref());
     let before = report.count();
     check_name(&name, &span, report);
     let mut draft = Draft { name, span, service: None, targets: None };
@@ -58,13 +62,15 @@ fn draft(
     let section = Section::open(table, &keys::SERVICE, report);
     let read = Reader { section, name: draft.span.clone() };
     let kind = read.kind(report);
-    draft.targets = read.targets(report);
+    draft.targets = read.targets(shared, report);
     let target = read.target(kind, draft.targets.as_deref(), report);
     let buffer = options::buffer(&read.section, report);
     let lazy = options::lazy(&read.section, report);
     let (tcp, unix) = read.link_options(target.as_ref(), report);
     if let Some(target) = target.filter(|_| report.count() == before) {
         let name = draft.name.clone();
+        let lazy = shared.lazy.share(lazy);
+        let (tcp, unix) = (shared.tcp.share(tcp), shared.unix.share(unix));
         draft.service = Some(Service { name, target, buffer, lazy, tcp, unix });
     }
     draft
@@ -152,7 +158,7 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn targets(&self, report: &mut Report) -> Option<Vec<Named>> {
+    fn targets(&self, shared: &mut Shared, report: &mut Report) -> Option<Vec<Named>> {
         let value = self.section.value("targets")?;
         let Some(array) = value.get_ref().as_array() else {
             return wrong_type("targets", value, "an array of service names", report);
@@ -163,7 +169,7 @@ impl Reader<'_> {
         let mut names = Vec::with_capacity(array.len());
         for item in array.iter() {
             match item.get_ref().as_str() {
-                Some(name) => names.push((name.into(), item.span())),
+                Some(name) => names.push((shared.name(name), item.span())),
                 None => {
                     let expected = "an array of service names";
                     wrong_type::<()>("targets", item, expected, report);

@@ -1,10 +1,10 @@
 //! A service as it was checked: nothing in it can be out of range or contradict itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::endpoint::Endpoint;
 use crate::framing::LengthPrefixed;
+use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::LazyPolicy;
 
 /// One `[services.NAME]` of services.toml: where it leads and how its stack behaves.
@@ -17,9 +17,10 @@ pub struct Service {
     pub(super) name: Arc<str>,
     pub(super) target: Target,
     pub(super) buffer: BufferConfig,
-    pub(super) lazy: LazyPolicy,
-    pub(super) tcp: TcpOptions,
-    pub(super) unix: UnixOptions,
+    // What a sink is built by, it shares with its service.
+    pub(crate) lazy: Arc<LazyPolicy>,
+    pub(crate) tcp: Arc<TcpOptions>,
+    pub(crate) unix: Arc<UnixOptions>,
 }
 
 impl Service {
@@ -110,16 +111,16 @@ pub enum Pattern {
 /// The buffer of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BufferConfig {
-    pub(super) capacity: usize,
+    pub(super) capacity: u32,
+    pub(super) max_frame: u32,
     pub(super) when_full: WhenFull,
-    pub(super) max_frame: usize,
 }
 
 impl BufferConfig {
     /// Bytes of encoded frames that it holds, 64 to 1 GiB. Default: 64 KiB.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity as usize
     }
 
     /// What becomes of a message for which there is no room.
@@ -132,7 +133,7 @@ impl BufferConfig {
     /// must fit the capacity too.
     #[must_use]
     pub const fn max_frame(&self) -> usize {
-        self.max_frame
+        self.max_frame as usize
     }
 }
 
@@ -141,7 +142,7 @@ impl Default for BufferConfig {
         Self {
             capacity: 64 * 1024,
             when_full: WhenFull::Wait,
-            max_frame: LengthPrefixed::DEFAULT_MAX_FRAME,
+            max_frame: LengthPrefixed::DEFAULT_MAX_FRAME as u32,
         }
     }
 }
@@ -153,33 +154,4 @@ pub enum WhenFull {
     /// `feed` waits and `try_feed` refuses (the default).
     #[default]
     Wait,
-}
-
-/// Options of a TCP link (`[services.NAME.tcp]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TcpOptions {
-    /// `TCP_NODELAY`: small writes leave at once. Default: true.
-    pub nodelay: bool,
-    /// `SO_KEEPALIVE` after this long without data, 1 s to 32767 s; `None`, the default, is off.
-    pub keepalive: Option<Duration>,
-    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the connection is
-    /// given up, 1 ms to 596 h; `None`, the default, leaves it to the kernel.
-    pub user_timeout: Option<Duration>,
-    /// `SO_SNDBUF` in bytes, 4 KiB to 1 GiB; `None`, the default, leaves it to the kernel.
-    pub send_buffer: Option<usize>,
-}
-
-impl Default for TcpOptions {
-    fn default() -> Self {
-        Self { nodelay: true, keepalive: None, user_timeout: None, send_buffer: None }
-    }
-}
-
-/// Options of a unix link (`[services.NAME.unix]`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnixOptions {
-    /// `SO_SNDBUF` in bytes, 4 KiB to 1 GiB; `None`, the default, leaves it to the kernel.
-    pub send_buffer: Option<usize>,
 }
