@@ -16,7 +16,7 @@ mod world;
 
 use std::panic;
 
-pub(crate) use self::choices::Choices;
+pub(crate) use self::choices::{Bytes, Choices};
 use self::sequence::Sequence;
 use self::stacks::Stack;
 
