@@ -3,9 +3,11 @@
 #![no_main]
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use torq_message_sink::{ConfigError, Registry, Target};
+use torq_message_sink::{ConfigError, Registry, Service, Target};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -19,8 +21,8 @@ fn check_registry(registry: &Registry) {
     for service in registry.services() {
         assert_eq!(registry.get(service.name()), Some(service));
         assert!(!service.name().is_empty());
-        assert!((64..=1 << 30).contains(&service.buffer().capacity()));
-        assert!((1..=1 << 30).contains(&service.buffer().max_frame()));
+        assert!(depth(registry, service) <= 3);
+        check_numbers(service);
         if let Target::Composite { targets, .. } = service.target() {
             assert!(!targets.is_empty());
             assert!(targets.iter().all(|target| registry.get(target).is_some()));
@@ -31,6 +33,34 @@ fn check_registry(registry: &Registry) {
         assert!(leaves.iter().all(|leaf| matches!(leaf.target(), Target::Endpoint { .. })));
     }
 }
+
+/// Composites from this service down to an endpoint.
+fn depth(registry: &Registry, service: &Service) -> usize {
+    let Target::Composite { targets, .. } = service.target() else { return 0 };
+    let below = targets.iter().filter_map(|target| registry.get(target));
+    1 + below.map(|service| depth(registry, service)).max().unwrap_or(0)
+}
+
+/// Every number is within the limits that docs/CONFIG.md names.
+fn check_numbers(service: &Service) {
+    let (buffer, lazy, tcp) = (service.buffer(), service.lazy(), service.tcp());
+    assert!((64..=GIB).contains(&buffer.capacity()));
+    assert!((1..=GIB).contains(&buffer.max_frame()));
+    assert!(POSITIVE.contains(&lazy.connect_timeout()));
+    assert!([1, u32::MAX].iter().all(|n| POSITIVE.contains(&lazy.backoff().ceiling(*n))));
+    assert!(lazy.idle_timeout().is_none_or(|timeout| POSITIVE.contains(&timeout)));
+    assert!(lazy.min_uptime() <= YEAR && lazy.close_deadline() <= YEAR);
+    let seconds = |time: Duration| (1..=32767).contains(&time.as_secs());
+    assert!(tcp.keepalive.is_none_or(seconds));
+    assert!(tcp.user_timeout.is_none_or(|timeout| POSITIVE.contains(&timeout)));
+    for bytes in [tcp.send_buffer, service.unix().send_buffer] {
+        assert!(bytes.is_none_or(|bytes| (4096..=GIB).contains(&bytes)));
+    }
+}
+
+const GIB: usize = 1 << 30;
+const YEAR: Duration = Duration::from_secs(8760 * 3600);
+const POSITIVE: RangeInclusive<Duration> = Duration::from_millis(1)..=YEAR;
 
 fn check_error(text: &str, error: &ConfigError) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
