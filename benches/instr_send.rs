@@ -15,8 +15,8 @@ use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use support::{
-    Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, factory,
-    now, typed,
+    Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, Two,
+    factory, now, sinks, typed,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -198,6 +198,10 @@ async fn idiomatic(peers: &Peers) -> Idiomatic<tokio::net::TcpStream, tokio::net
     Idiomatic::new(CAPACITY, peers.connect_both().await)
 }
 
+async fn two(peers: &Peers) -> Two<tokio::net::TcpStream, tokio::net::UnixStream> {
+    Two::new(CAPACITY, peers.connect_both().await)
+}
+
 /// One row for each name: appends by `try_feed` to what the function of that name connects.
 macro_rules! try_feed_rows {
     ($($row:ident: $connect:expr;)*) => {$(
@@ -255,6 +259,8 @@ try_feed_rows! {
     try_feed_vec: vec;
     try_feed_typed: typed;
     try_feed_factory: factory;
+    try_feed_two: two;
+    try_feed_sinks: sinks;
 }
 
 feed_rows! {
@@ -263,23 +269,31 @@ feed_rows! {
     feed_idiomatic: idiomatic;
     feed_typed: typed;
     feed_factory: factory;
+    feed_two: two;
+    feed_sinks: sinks;
 }
 
 flush_rows! {
     flush_best: best;
     flush_typed: typed;
     flush_factory: factory;
+    flush_two: two;
+    flush_sinks: sinks;
 }
 
 library_benchmark_group!(
     name = append_by_try_feed;
-    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory
+    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory,
+        try_feed_two, try_feed_sinks
 );
 library_benchmark_group!(
     name = append_by_feed;
-    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed, feed_factory
+    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed, feed_factory, feed_two, feed_sinks
 );
-library_benchmark_group!(name = flush_full; benchmarks = flush_best, flush_typed, flush_factory);
+library_benchmark_group!(
+    name = flush_full;
+    benchmarks = flush_best, flush_typed, flush_factory, flush_two, flush_sinks
+);
 
 main!(
     config = LibraryBenchmarkConfig::default().tool(

@@ -38,39 +38,64 @@ impl<O> Drop for Best<O> {
     }
 }
 
-impl<O: Outlets> Best<O> {
+impl<O> Best<O> {
+    /// The cursor behind a frame of `len` bytes of payload, if the frame fits.
     #[inline(always)]
-    fn append(&mut self, msg: &[u8]) -> bool {
-        let len = msg.len();
-        let cursor = self.cursor.as_ptr();
+    pub(crate) fn behind(&self, len: usize) -> Option<*mut u8> {
         // A slice has at most `isize::MAX` bytes and an address far fewer, so nothing wraps.
-        let next = cursor.wrapping_add(len + 4);
+        let next = self.cursor.as_ptr().wrapping_add(len + 4);
         if next > self.end.as_ptr() {
-            return false;
+            return None;
         }
+        Some(next)
+    }
+
+    /// Writes a frame.
+    ///
+    /// # Safety
+    ///
+    /// `next` is what `behind` has answered for the length of `msg`, and nothing was put since.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&mut self, msg: &[u8], next: *mut u8) {
+        let cursor = self.cursor.as_ptr();
         // SAFETY: the frame ends within the memory, and `msg` cannot lie in memory that only this
         // twin knows.
         unsafe {
-            cursor.cast::<[u8; 4]>().write((len as u32).to_be_bytes());
-            cursor.add(4).copy_from_nonoverlapping(msg.as_ptr(), len);
+            cursor.cast::<[u8; 4]>().write((msg.len() as u32).to_be_bytes());
+            cursor.add(4).copy_from_nonoverlapping(msg.as_ptr(), msg.len());
             self.cursor = NonNull::new_unchecked(next);
         }
-        true
     }
 
+    /// Writes the frame of a tick.
+    ///
+    /// # Safety
+    ///
+    /// As `put`, for [`Tick::LEN`].
     #[inline(always)]
-    fn append_tick(&mut self, tick: &Tick) -> bool {
+    pub(crate) unsafe fn put_tick(&mut self, tick: &Tick, next: *mut u8) {
         let cursor = self.cursor.as_ptr();
-        let next = cursor.wrapping_add(Tick::LEN + 4);
-        if next > self.end.as_ptr() {
-            return false;
-        }
-        // SAFETY: as in `append`.
+        // SAFETY: as in `put`.
         unsafe {
             cursor.cast::<[u8; 4]>().write((Tick::LEN as u32).to_be_bytes());
             cursor.add(4).cast::<[u64; 7]>().write_unaligned(tick.fields.map(u64::to_le));
             self.cursor = NonNull::new_unchecked(next);
         }
+    }
+
+    #[inline(always)]
+    fn append(&mut self, msg: &[u8]) -> bool {
+        let Some(next) = self.behind(msg.len()) else { return false };
+        // SAFETY: asked for this length just now.
+        unsafe { self.put(msg, next) };
+        true
+    }
+
+    #[inline(always)]
+    fn append_tick(&mut self, tick: &Tick) -> bool {
+        let Some(next) = self.behind(Tick::LEN) else { return false };
+        // SAFETY: asked for this length just now.
+        unsafe { self.put_tick(tick, next) };
         true
     }
 }
@@ -89,5 +114,5 @@ impl<O: Outlets> Flush for Best<O> {
     }
 }
 
-twin!(Best, [u8], append);
-twin!(Best, Tick, append_tick);
+twin!(Best<O>, [u8], append);
+twin!(Best<O>, Tick, append_tick);

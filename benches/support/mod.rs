@@ -5,8 +5,8 @@
 
 /// Implements feeding for a twin that appends with one method and flushes when it is full.
 macro_rules! twin {
-    ($twin:ident, $message:ty, $append:ident) => {
-        impl<O: Outlets> TryFeed<$message> for $twin<O> {
+    ($twin:ident<$($outlet:ident),+>, $message:ty, $append:ident) => {
+        impl<$($outlet: Outlets),+> TryFeed<$message> for $twin<$($outlet),+> {
             #[inline(always)]
             fn try_feed(&mut self, msg: &$message) -> bool {
                 self.$append(msg)
@@ -20,7 +20,7 @@ macro_rules! twin {
             }
         }
 
-        impl<O: Outlets> Feed<$message> for $twin<O> {
+        impl<$($outlet: Outlets),+> Feed<$message> for $twin<$($outlet),+> {
             #[inline]
             async fn feed<'a>(&'a mut self, msg: &'a $message) -> io::Result<()> {
                 if !self.$append(msg) {
@@ -40,6 +40,7 @@ mod idiomatic;
 mod payload;
 mod peers;
 mod stacks;
+mod two;
 mod vec;
 
 pub(crate) use self::best::Best;
@@ -48,7 +49,8 @@ pub(crate) use self::decode::{ByCodec, ByLoop, CHUNK, Ours, PAYLOAD, Payloads, s
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
-pub(crate) use self::stacks::{by_tcp, by_unix, factory, typed};
+pub(crate) use self::stacks::{by_tcp, by_unix, factory, sinks, typed};
+pub(crate) use self::two::Two;
 pub(crate) use self::vec::ByVec;
 
 use std::task::{Context, Poll};

@@ -18,6 +18,22 @@ pub(crate) async fn typed(peers: &Peers) -> Sink<Typed> {
     connected(Fanout::new((tcp, unix.with_send_buffer(Some(SEND_BUFFER))))).await
 }
 
+/// A fan-out over whole sinks.
+pub(crate) type Sinks = Lazy<Fanout<(Buffered<TcpSink>, Buffered<UnixSink>)>>;
+
+/// A stack with a buffer for each peer, connected to both.
+pub(crate) async fn sinks(peers: &Peers) -> Sink<Sinks> {
+    let tcp = TcpSink::new(peers.tcp.to_string()).expect("an address");
+    let unix = UnixSink::new(&peers.unix).expect("a short path");
+    let unix = unix.with_send_buffer(Some(SEND_BUFFER));
+    let mut sink = Lazy::new(Fanout::new((
+        Buffered::with_capacity(tcp, CAPACITY),
+        Buffered::with_capacity(unix, CAPACITY),
+    )));
+    sink.connect().await.expect("the receivers listen");
+    Sink(sink)
+}
+
 /// The same stack as the factory makes it, connected to both peers.
 pub(crate) async fn factory(peers: &Peers) -> Sink<SinkStack> {
     let services = format!(

@@ -52,5 +52,5 @@ impl<O: Outlets> Flush for ByVec<O> {
     }
 }
 
-twin!(ByVec, [u8], append);
-twin!(ByVec, Tick, append_tick);
+twin!(ByVec<O>, [u8], append);
+twin!(ByVec<O>, Tick, append_tick);
