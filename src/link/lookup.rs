@@ -1,33 +1,37 @@
 //! Host names resolved, one question at a time.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::lookup_host;
-use tokio::task::JoinHandle;
 
 /// The lookups of one link; its clones, which the attempts have, share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Lookup(Arc<Mutex<Option<Question>>>);
 
-/// A question in progress.
-type Question = JoinHandle<io::Result<Vec<SocketAddr>>>;
+/// A question in progress. The resolver works on it, on a thread of the runtime's, whether it is
+/// polled or not; a task around it would be code for one more kind of task.
+type Question = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 impl Lookup {
     /// Resolves the host. A resolver that takes longer than an attempt is not asked again
     /// meanwhile: each question holds a thread until it is answered.
     pub(super) async fn ask(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let asked = self.question().take();
-        let task = asked.unwrap_or_else(|| {
-            let place = (host.to_owned(), port);
-            tokio::spawn(async move { Ok(lookup_host(place).await?.collect()) })
+        let question = asked.unwrap_or_else(|| {
+            // As a text, which is how programs name hosts to tokio themselves: the same code.
+            let place = format!("{host}:{port}");
+            Box::pin(async move { Ok(lookup_host(place).await?.collect()) })
         });
-        let mut asking = Asking { lookup: self, task: Some(task) };
-        let Some(task) = &mut asking.task else { return Ok(Vec::new()) };
-        let answer = task.await;
-        asking.task = None;
-        answer.unwrap_or_else(|error| Err(io::Error::other(error)))
+        let mut asking = Asking { lookup: self, question: Some(question) };
+        let Some(question) = &mut asking.question else { return Ok(Vec::new()) };
+        let answer = question.await;
+        asking.question = None;
+        answer
     }
 
     fn question(&self) -> MutexGuard<'_, Option<Question>> {
@@ -38,13 +42,19 @@ impl Lookup {
 /// Waits for an answer; dropped before, it leaves the question to the next attempt.
 struct Asking<'a> {
     lookup: &'a Lookup,
-    task: Option<Question>,
+    question: Option<Question>,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            *self.lookup.question() = Some(task);
+        if let Some(question) = self.question.take() {
+            *self.lookup.question() = Some(question);
         }
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lookup")
     }
 }

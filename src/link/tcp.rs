@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{self, Instant};
 
 use crate::endpoint::Endpoint;
@@ -134,8 +134,12 @@ impl TcpConnector {
         let deadline = Instant::now().checked_add(timeout);
         let addresses = match &self.lookup {
             Some(lookup) => lookup.ask(&self.host, self.port).await?,
-            // What is an address already is answered at once.
-            None => lookup_host((&*self.host, self.port)).await?.collect(),
+            None => self
+                .host
+                .parse::<IpAddr>()
+                .map(|address| SocketAddr::new(address, self.port))
+                .into_iter()
+                .collect(),
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no addresses");
         for (tried, address) in addresses.iter().enumerate() {
