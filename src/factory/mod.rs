@@ -18,7 +18,7 @@ use crate::factory::route::{Leaf, Route};
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
-use crate::link::{StreamLink, TcpSink, UnixSink};
+use crate::link::{StreamLink, TcpConnector, UnixConnector};
 use crate::registry::{ConfigError, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
@@ -163,12 +163,10 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
     };
     let transport = match endpoint {
         Endpoint::Tcp { host, port } => {
-            let link = TcpSink::from_parts(host.clone(), *port, service.tcp.clone());
-            Transport::Tcp(link.connector().clone())
+            Transport::Tcp(TcpConnector::new(host.clone(), *port, service.tcp.clone()))
         }
         Endpoint::Unix { path } => {
-            let link = UnixSink::from_parts(path.clone(), service.unix.clone());
-            Transport::Unix(link.connector().clone())
+            Transport::Unix(UnixConnector::new(path.clone(), service.unix.clone()))
         }
         Endpoint::Other(_) => {
             return Err(SinkError::new(ErrorKind::InvalidEndpoint)

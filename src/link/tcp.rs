@@ -45,13 +45,8 @@ impl TcpSink {
         let Endpoint::Tcp { host, port } = Endpoint::tcp(address.as_ref())? else {
             unreachable!("`Endpoint::tcp` answers no other endpoint")
         };
-        Ok(Self::from_parts(host, port, TcpOptions::shared_default()))
-    }
-
-    pub(crate) fn from_parts(host: Arc<str>, port: u16, options: Arc<TcpOptions>) -> Self {
-        // An address is not looked up.
-        let lookup = host.parse::<IpAddr>().is_err().then(Lookup::default);
-        Self::with_connector(TcpConnector { host, port, options, lookup })
+        let connector = TcpConnector::new(host, port, TcpOptions::shared_default());
+        Ok(Self::with_connector(connector))
     }
 
     /// Whether small writes go out at once (`TCP_NODELAY`). Default: yes.
@@ -129,6 +124,12 @@ impl Connect for TcpConnector {
 }
 
 impl TcpConnector {
+    pub(crate) fn new(host: Arc<str>, port: u16, options: Arc<TcpOptions>) -> Self {
+        // An address is not looked up.
+        let lookup = host.parse::<IpAddr>().is_err().then(Lookup::default);
+        Self { host, port, options, lookup }
+    }
+
     /// Tries all addresses of the host, each for its share of the time that is left.
     async fn connect_any(self, timeout: Duration) -> io::Result<TcpIo> {
         let deadline = Instant::now().checked_add(timeout);

@@ -37,11 +37,8 @@ impl UnixSink {
         let Endpoint::Unix { path } = Endpoint::unix(path)? else {
             unreachable!("`Endpoint::unix` answers no other endpoint")
         };
-        Ok(Self::from_parts(path, UnixOptions::shared_default()))
-    }
-
-    pub(crate) fn from_parts(path: Arc<Path>, options: Arc<UnixOptions>) -> Self {
-        Self::with_connector(UnixConnector { path, options })
+        let connector = UnixConnector::new(path, UnixOptions::shared_default());
+        Ok(Self::with_connector(connector))
     }
 
     /// Size of the kernel's send buffer in bytes (`SO_SNDBUF`); `None`, the default, leaves it to
@@ -58,6 +55,12 @@ impl UnixSink {
 pub struct UnixConnector {
     path: Arc<Path>,
     options: Arc<UnixOptions>,
+}
+
+impl UnixConnector {
+    pub(crate) fn new(path: Arc<Path>, options: Arc<UnixOptions>) -> Self {
+        Self { path, options }
+    }
 }
 
 /// A connection over a unix socket; part of a [`UnixSink`].
