@@ -1,21 +1,50 @@
 //! Any bytes as a services.toml: it is read or refused, and what comes out keeps its promises.
+//!
+//! Bytes that begin with a zero, as no text does, are a [`Plan`] instead: a file of which is known
+//! whether it is right.
+//!
+//! `cargo +nightly fuzz run services_toml fuzz/corpus/services_toml fuzz/seeds/services_toml`
 
 #![no_main]
+
+mod plan;
+mod values;
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 use torq_message_sink::{ConfigError, Registry, Service, Target};
 
-fuzz_target!(|data: &[u8]| {
-    let text = String::from_utf8_lossy(data);
-    match Registry::from_str(&text) {
-        Ok(registry) => check_registry(&registry),
-        Err(error) => check_error(&text, &error),
+use self::plan::Plan;
+
+fuzz_target!(|data: &[u8]| match data {
+    [0, plan @ ..] => {
+        if let Ok(plan) = Unstructured::new(plan).arbitrary::<Plan>() {
+            let text = plan.text();
+            assert_eq!(check(&text), plan.is_right(), "{text}");
+        }
+    }
+    text => {
+        check(&String::from_utf8_lossy(text));
     }
 });
+
+/// Whether it is accepted.
+fn check(text: &str) -> bool {
+    match Registry::from_str(text) {
+        Ok(registry) => {
+            check_registry(&registry);
+            true
+        }
+        Err(error) => {
+            check_error(text, &error);
+            false
+        }
+    }
+}
 
 fn check_registry(registry: &Registry) {
     for service in registry.services() {

@@ -1,0 +1,71 @@
+//! The keys of a service, each with values that are right, among them the least and the greatest,
+//! and with values that are not, among them the ones beyond.
+
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) scope: Scope,
+    pub(crate) values: Values,
+}
+
+/// The services that a key is for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Scope {
+    All,
+    Tcp,
+    Unix,
+}
+
+pub(crate) struct Values {
+    right: &'static [&'static str],
+    wrong: &'static [&'static str],
+}
+
+impl Values {
+    /// One of them, and whether it is right; most are.
+    pub(crate) fn pick(&self, number: u8) -> (&'static str, bool) {
+        let right = number < 224;
+        let from = if right { self.right } else { self.wrong };
+        (from[usize::from(number) % from.len()], right)
+    }
+}
+
+pub(crate) const PORTS: Values =
+    Values { right: &["1", "65535", "9001"], wrong: &["0", "65536", "", "-1", "x"] };
+
+const fn key(
+    name: &'static str,
+    scope: Scope,
+    right: &'static [&'static str],
+    wrong: &'static [&'static str],
+) -> Key {
+    Key { name, scope, values: Values { right, wrong } }
+}
+
+use Scope::{All, Tcp, Unix};
+
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    key("buffer.capacity", All, &["64", "'64B'", "'64KiB'", "1073741824", "'1GiB'"],
+        &["63", "'63B'", "1073741825", "'2GiB'", "-1", "'64'", "64.0"]),
+    key("buffer.max_frame", All, &["1", "'1B'", "'1GB'", "1073741824"],
+        &["0", "'0B'", "1073741825", "'1 MiB'", "true"]),
+    key("buffer.when_full", All, &["'wait'"], &["'drop_newest'", "'error'", "'never'", "1"]),
+    key("lazy.connect_timeout", All, &["'1ms'", "'1000us'", "'5s'", "'8760h'"],
+        &["'999us'", "'0s'", "'8761h'", "'off'", "5", "'5'"]),
+    key("lazy.backoff", All,
+        &["{}", "{ initial = '1ms', max = '1ms' }", "{ max = '8760h', multiplier = 1 }", "{ multiplier = 1000 }"],
+        &["{ initial = '2ms', max = '1ms' }", "{ initial = '0s' }", "{ multiplier = 0.99 }",
+            "{ multiplier = 1000.1 }", "{ multiplier = nan }", "{ min = '1s' }", "{ initial = '31s' }"]),
+    key("lazy.max_attempts", All, &["0", "4294967295"], &["-1", "4294967296", "'1'", "1.0"]),
+    key("lazy.idle_timeout", All, &["'off'", "'1ms'", "'5m'"], &["'999us'", "'8761h'", "'on'", "false"]),
+    key("lazy.min_uptime", All, &["'0s'", "'8760h'"], &["'31536000001ms'", "'-1s'", "0"]),
+    key("lazy.close_deadline", All, &["'0s'", "'8760h'"], &["'31536001s'", "'1d'", "[]"]),
+    key("lazy.reconnect", All, &["'on_data'", "'eager'"], &["'lazy'", "true"]),
+    key("lazy.counting", All, &["true", "false"], &["1", "'true'"]),
+    key("tcp.nodelay", Tcp, &["true", "false"], &["0"]),
+    key("tcp.keepalive", Tcp, &["'1s'", "'32767s'", "'off'"], &["'999ms'", "'32768s'", "'0s'"]),
+    key("tcp.user_timeout", Tcp, &["'1ms'", "'596h'", "'off'"], &["'999us'", "'597h'"]),
+    key("tcp.send_buffer", Tcp, &["4096", "'1GiB'", "'auto'"], &["4095", "1073741825", "'none'"]),
+    key("unix.send_buffer", Unix, &["'4KiB'", "1073741824", "'auto'"], &["'4KB'", "'4095B'"]),
+    key("preamble", Unix, &["'none'"], &["'torq'", "0"]),
+];
