@@ -42,8 +42,8 @@ pub use crate::framing::{
 };
 pub use crate::layer::{Buffered, Lazy};
 pub use crate::link::{
-    Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, StreamLink,
-    TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,
+    Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,
+    StreamLink, TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,
 };
 pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
@@ -52,6 +52,6 @@ pub use crate::registry::{
     Target, WhenFull,
 };
 pub use crate::sink::{
-    ConnectionEnd, Count, Dropped, End, EndCause, Event, LeafReport, MessageSink, Report,
-    SinkState, future,
+    ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
+    MessageSink, Report, SinkState, future,
 };

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use torq_message_sink::testing::ScriptedSink;
 use torq_message_sink::{
     Buffered, Connect, Encode, End, Endpoint, ErrorKind, Event, Framing, Io, Keyed, LazyPolicy,
-    Link, MemoryPeer, MemorySink, MessageSink, Pending, Report, SinkError, SinkState, StreamLink,
-    TryFeedError, WithDeadline,
+    Link, MemoryPeer, MemorySink, MessageSink, Pending, Report, SinkError, SinkState, Skip,
+    StreamLink, TryFeedError, WithDeadline,
 };
 
 /// While the child has no room, the latest message of each key stands for the earlier ones.
@@ -211,6 +211,15 @@ impl<L: Link> Link for FailoverLinks<L> {
 
     fn taken(&self) -> u64 {
         self.links[self.active].taken() + self.shift
+    }
+
+    fn reached(&self) -> u64 {
+        self.links[self.active].reached() + self.shift
+    }
+
+    fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
+        let shifted = self.shifted(pending);
+        self.links[self.active].skip(shifted, to - self.shift, skip);
     }
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {

@@ -168,6 +168,17 @@ impl Store {
         }
     }
 
+    /// Forgets all that is pending but the first `len` bytes, and closes the window.
+    #[cold]
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            // SAFETY: it lies before the cursor, in the same allocation (invariant 2).
+            self.cursor = unsafe { self.base.add(self.head + len) };
+        }
+        self.close();
+        self.release(0);
+    }
+
     /// Releases everything, and opens the window to `room` bytes from the start.
     #[inline]
     pub(crate) fn restart(&mut self, room: usize, max_frame: usize) {
@@ -388,7 +399,7 @@ mod tests {
             let mut store = open(capacity);
             let mut truth = std::collections::VecDeque::new();
             for step in 0..200_u8 {
-                match rng.u8(..10) {
+                match rng.u8(..11) {
                     0..=5 => {
                         let bytes = vec![step; rng.usize(1..=16)];
                         store.open(bytes.len(), capacity, usize::MAX);
@@ -402,6 +413,11 @@ mod tests {
                         let len = rng.usize(..=16);
                         store.release(len);
                         truth.drain(..len.min(truth.len()));
+                    }
+                    9 => {
+                        let len = rng.usize(..=capacity);
+                        store.truncate(len);
+                        truth.truncate(len);
                     }
                     _ => store.close(),
                 }

@@ -65,6 +65,13 @@ impl<'a, F: Framing> Pending<'a, F> {
         if skip < self.bytes.len() { self.bytes.get(skip..) } else { None }
     }
 
+    /// The same frames without those from `position` on, which is a frame boundary.
+    #[must_use]
+    pub fn until(&self, position: u64) -> Self {
+        let len = position.clamp(self.start, self.end()) - self.start;
+        Self { bytes: self.bytes.get(..len as usize).unwrap_or_default(), ..*self }
+    }
+
     /// The last frame boundary at or before `position`, found by walking from `from`, which must
     /// itself be a boundary; and how many whole frames lie between the two.
     ///
@@ -106,5 +113,7 @@ mod tests {
         assert_eq!(pending.from(113), b"bc");
         assert_eq!(pending.from(99), b"");
         assert_eq!(pending.from(116), b"");
+        assert_eq!(pending.until(109).from(105), [0, 0, 0, 0]);
+        assert_eq!((pending.until(0).end(), pending.until(u64::MAX).end()), (100, 115));
     }
 }

@@ -8,7 +8,7 @@ use crate::composite::Fanout;
 use crate::error::SinkError;
 use crate::factory::transport::Transport;
 use crate::framing::Framing;
-use crate::link::{Link, StreamLink};
+use crate::link::{Link, Skip, StreamLink};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
 
@@ -47,6 +47,14 @@ macro_rules! link_of_links {
             #[inline]
             fn taken(&self) -> u64 {
                 match self { $(Self::$variant(link) => link.taken(),)+ }
+            }
+
+            fn reached(&self) -> u64 {
+                match self { $(Self::$variant(link) => link.reached(),)+ }
+            }
+
+            fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
+                match self { $(Self::$variant(link) => link.skip(pending, to, skip),)+ }
             }
 
             fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {

@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::framing::{FrameError, Framing, LengthPrefixed};
 use crate::link::Link;
 use crate::policy::LazyPolicy;
-use crate::sink::{End, Event, MessageSink, Report, SinkState};
+use crate::sink::{End, Event, HandBack, MessageSink, Report, SinkState};
 
 /// A sink over a link: encodes messages into a buffer and writes the buffer to the link.
 ///
@@ -481,6 +481,33 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     fn close_deadline(&self) -> Duration {
         self.policy.close_deadline
+    }
+}
+
+impl<L: Link, F: Framing> HandBack for Buffered<L, F> {
+    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+        self.release();
+        let pending = self.pending();
+        let mut kept = pending.boundary(self.start, self.link.reached()).0;
+        if kept < self.link.reached() {
+            // It lies within a frame, which was begun.
+            let begun = self.framing.frame_len(pending.from(kept)).ok().flatten().unwrap_or(0);
+            kept = (kept + begun as u64).min(pending.end());
+        }
+        let mut rest = pending.from(kept);
+        while let Some((payload, behind)) = self.framing.split_frame(rest) {
+            each(payload);
+            rest = behind;
+        }
+        self.store.truncate((kept - self.start) as usize);
+        self.lagging = !self.store.is_empty();
+        match self.phase {
+            Phase::Awake => {
+                self.open(1);
+            }
+            Phase::Asleep => self.fall_asleep(),
+            Phase::Closing | Phase::Closed => {}
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::SinkError;
 use crate::forward_sink;
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
-use crate::sink::{End, MessageSink};
+use crate::sink::{End, HandBack, MessageSink};
 
 /// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close
 /// deadline.
@@ -162,5 +162,11 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
 
     fn close_deadline(&self) -> Duration {
         self.policy.close_deadline
+    }
+}
+
+impl<S: HandBack> HandBack for Lazy<S> {
+    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+        self.inner.hand_back(each);
     }
 }

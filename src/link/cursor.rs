@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 
 use crate::buffer::Pending;
 use crate::framing::Framing;
+use crate::link::Skip;
 use crate::link::description::Identity;
 use crate::link::trace;
-use crate::sink::{ConnectionEnd, Count, Dropped, EndCause, Event, LeafReport, SinkState};
+use crate::sink::{
+    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, SinkState,
+};
 
 /// A link's place in the stream of frames, its counters and its events.
 ///
@@ -21,17 +24,21 @@ pub(crate) struct Cursor {
     /// Whether frames are counted.
     pub(crate) counting: bool,
     connections: u32,
-    /// Frames up to `taken`, while counting is on.
+    /// Frames up to `taken` that were this link's, while counting is on.
     messages: u64,
-    /// Position where the link joined the stream.
-    joined: u64,
+    /// Bytes up to `taken` that were not: written before it joined the stream, or left to another
+    /// link. Wraps where a link moves to a younger stream.
+    foreign_bytes: u64,
     /// Where the running connection began.
     first: Count,
+    /// What had been written then.
+    written_before: Count,
     rewritten_bytes: u64,
     /// Bytes of the frame that the last connection's end cut off.
     cut_bytes: u64,
-    /// Given up when the sink was closed.
-    dropped: Count,
+    /// The frame, left out by now, that the connection had begun and has to finish.
+    unfinished: Option<(Count, DropReason)>,
+    dropped: Dropped,
     unconfirmed: Count,
     events: VecDeque<Event>,
     events_lost: u64,
@@ -43,10 +50,12 @@ impl Cursor {
         Self { counting, ..Self::default() }
     }
 
-    /// The link joins a stream that has begun, at `position`.
+    /// Goes on at `position`; what lies before is not this link's.
     #[cold]
     pub(crate) fn join(&mut self, position: u64) {
-        (self.written, self.taken, self.joined) = (position, position, position);
+        let passed = position.wrapping_sub(self.taken);
+        self.foreign_bytes = self.foreign_bytes.wrapping_add(passed);
+        (self.written, self.taken) = (position, position);
     }
 
     /// Everything was written.
@@ -65,10 +74,65 @@ impl Cursor {
         }
     }
 
+    /// Leaves out the frames up to `to`, a boundary. Answers what is left to write of a frame that
+    /// the connection has begun.
+    #[cold]
+    pub(crate) fn skip<'a, F: Framing>(
+        &mut self,
+        pending: Pending<'a, F>,
+        to: u64,
+        skip: Skip,
+    ) -> Option<&'a [u8]> {
+        if to <= self.taken {
+            return None;
+        }
+        let rest = self.leave_begun(pending, skip);
+        let passed = to.saturating_sub(self.taken);
+        match skip {
+            Skip::Elsewhere => self.foreign_bytes = self.foreign_bytes.wrapping_add(passed),
+            Skip::Dropped(reason) => {
+                let messages = self.messages_between(pending, to);
+                self.messages += messages;
+                self.dropped.add(reason, self.count(passed, messages));
+            }
+        }
+        (self.taken, self.written) = (to, to);
+        rest
+    }
+
+    /// Moves behind the frame that the connection has begun, if it has; answers the rest of it.
+    fn leave_begun<'a, F: Framing>(
+        &mut self,
+        pending: Pending<'a, F>,
+        skip: Skip,
+    ) -> Option<&'a [u8]> {
+        if self.written == self.taken {
+            return None;
+        }
+        let len = pending.framing().frame_len(pending.from(self.taken)).ok().flatten()?;
+        let behind = self.taken + len as u64;
+        let rest = pending.until(behind).from(self.written);
+        let reason = match skip {
+            Skip::Dropped(reason) => reason,
+            Skip::Elsewhere => DropReason::Skipped,
+        };
+        self.unfinished = Some((self.count(len as u64, 1), reason));
+        self.messages += u64::from(self.counting);
+        (self.taken, self.written) = (behind, behind);
+        Some(rest)
+    }
+
+    /// The frame that was left out in its middle is written whole.
+    #[cold]
+    pub(crate) fn finish_begun(&mut self) {
+        self.unfinished = None;
+    }
+
     /// A connection begins.
     pub(crate) fn begin(&mut self, who: Identity<'_>, failures: u32) {
         self.connections = self.connections.wrapping_add(1);
         self.first = self.position();
+        self.written_before = self.written_whole();
         // The frame that the last connection's end cut off begins this one.
         self.rewritten_bytes += std::mem::take(&mut self.cut_bytes);
         let (connection, first) = (self.connections, self.first);
@@ -88,11 +152,13 @@ impl Cursor {
         let (first, end) = (self.first, self.position());
         self.cut_bytes = self.written - self.taken;
         self.written = self.taken;
+        if let Some((frame, reason)) = self.unfinished.take() {
+            // Nobody keeps the rest of it for another connection.
+            self.dropped.add(reason, frame);
+        }
         if cause != EndCause::Drained {
-            let on_this = end.minus(first);
-            self.unconfirmed.bytes += on_this.bytes;
-            self.unconfirmed.messages =
-                on_this.messages.map(|more| more + self.unconfirmed.messages.unwrap_or(0));
+            let on_this = self.written_whole().minus(self.written_before);
+            self.unconfirmed = self.unconfirmed.plus(on_this);
         }
         let ended = ConnectionEnd {
             service: who.service.cloned(),
@@ -108,20 +174,14 @@ impl Cursor {
         self.push(Event::Ended(ended));
     }
 
-    /// What was not written is given up.
+    /// What was not written is given up, there being no connection any more.
     #[cold]
     pub(crate) fn drop_rest<F: Framing>(&mut self, who: Identity<'_>, pending: Pending<'_, F>) {
-        let bytes = pending.end() - self.taken;
-        if bytes == 0 {
-            return;
+        let bytes = pending.end().saturating_sub(self.taken);
+        if bytes > 0 {
+            trace::dropped(&who, bytes);
+            self.skip(pending, pending.end(), Skip::Dropped(DropReason::Closed));
         }
-        trace::dropped(&who, bytes);
-        let messages = self.messages_left(pending);
-        self.dropped.bytes += bytes;
-        self.dropped.messages =
-            self.counting.then(|| messages + self.dropped.messages.unwrap_or(0));
-        (self.taken, self.written) = (pending.end(), pending.end());
-        self.messages += messages;
     }
 
     /// What became of everything accepted so far.
@@ -131,23 +191,49 @@ impl Cursor {
         state: SinkState,
         pending: Pending<'_, F>,
     ) -> LeafReport {
-        let counted = |count: Count| if count.bytes == 0 { self.count(0, 0) } else { count };
-        let messages = self.messages_left(pending);
-        let dropped = counted(self.dropped);
+        let left = pending.end().saturating_sub(self.taken);
+        let messages = self.messages_between(pending, pending.end());
         LeafReport {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             state,
-            accepted: self.count(pending.end() - self.joined, self.messages + messages),
-            written: self.count(self.taken - self.joined, self.messages).minus(dropped),
-            buffered: self.count(pending.end() - self.taken, messages),
-            dropped: Dropped { closed: dropped },
+            accepted: self.passed().plus(self.count(left, messages)),
+            written: self.written_whole(),
+            buffered: self.count(left, messages).plus(self.unfinished()),
+            dropped: self.dropped(),
             rewritten_bytes: self.rewritten_bytes,
-            unconfirmed: counted(self.unconfirmed),
+            unconfirmed: self.counted(self.unconfirmed),
             connections: self.connections,
             error: None,
             events_lost: self.events_lost,
         }
+    }
+
+    /// Frames of this link up to `taken`.
+    fn passed(&self) -> Count {
+        self.count(self.taken.wrapping_sub(self.foreign_bytes), self.messages)
+    }
+
+    /// Those of them that kernels have taken whole.
+    fn written_whole(&self) -> Count {
+        self.passed().minus(self.dropped().total()).minus(self.unfinished())
+    }
+
+    fn unfinished(&self) -> Count {
+        self.counted(self.unfinished.map(|(frame, _)| frame).unwrap_or_default())
+    }
+
+    fn dropped(&self) -> Dropped {
+        let mut dropped = Dropped::default();
+        for reason in DropReason::ALL {
+            dropped.add(reason, self.counted(self.dropped.get(reason)));
+        }
+        dropped
+    }
+
+    /// None are no messages, while counting is on.
+    fn counted(&self, count: Count) -> Count {
+        self.count(0, 0).plus(count)
     }
 
     /// Hands over the events so far.
@@ -155,7 +241,7 @@ impl Cursor {
         self.events.drain(..).for_each(each);
     }
 
-    /// Bytes written on the running connection.
+    /// Bytes written on the running connection, at most.
     pub(crate) fn written_on_connection(&self) -> u64 {
         self.written.saturating_sub(self.first.bytes)
     }
@@ -165,9 +251,9 @@ impl Cursor {
         self.connections > 0
     }
 
-    /// Frames that are not taken yet, while counting is on.
-    fn messages_left<F: Framing>(&self, pending: Pending<'_, F>) -> u64 {
-        if self.counting { pending.boundary(self.taken, pending.end()).1 } else { 0 }
+    /// Frames from `taken` to `to`, while counting is on.
+    fn messages_between<F: Framing>(&self, pending: Pending<'_, F>, to: u64) -> u64 {
+        if self.counting { pending.boundary(self.taken, to).1 } else { 0 }
     }
 
     fn position(&self) -> Count {

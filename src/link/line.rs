@@ -11,11 +11,11 @@ use tokio::time::Sleep;
 use crate::buffer::Pending;
 use crate::error::{ErrorKind, SinkError};
 use crate::framing::Framing;
-use crate::link::Connect;
 use crate::link::connect::Attempt;
 use crate::link::cursor::Cursor;
 use crate::link::description::Description;
 use crate::link::live::{Live, Step};
+use crate::link::{Connect, Skip};
 use crate::policy::Reconnect;
 use crate::sink::{EndCause, LeafReport, SinkState};
 use crate::timer;
@@ -37,12 +37,21 @@ enum State<I> {
     Asleep,
     Connecting(Attempt<I>),
     Connected(Live<I>),
+    /// Connected, and not yet done with a frame that was left out after it was begun.
+    Finishing(Live<I>, Tail),
     /// Shut down for writing, read to its end.
     Draining {
         live: Live<I>,
         /// Set while waiting for a peer that has never said anything.
         linger: Option<Pin<Box<Sleep>>>,
     },
+}
+
+/// The end of a frame whose beginning a connection has taken.
+struct Tail {
+    bytes: Vec<u8>,
+    /// How many of them are written.
+    written: u64,
 }
 
 impl<C: Connect> Line<C> {
@@ -64,7 +73,10 @@ impl<C: Connect> Line<C> {
             match step {
                 Step::Some => {}
                 Step::Behind => self.cursor.join(pending.start()),
-                Step::Unconnected => ready!(self.wait_for_connection(to, cx.as_deref_mut()))?,
+                Step::Unconnected => {
+                    ready!(self.finish_frame(to, cx.as_deref_mut()));
+                    ready!(self.wait_for_connection(to, cx.as_deref_mut()))?;
+                }
                 Step::Lost(cause) => {
                     self.cursor.take_whole(pending);
                     self.lose(to, cause);
@@ -80,6 +92,7 @@ impl<C: Connect> Line<C> {
                     return Poll::Ready(Ok(()));
                 }
                 Step::Nothing => {
+                    ready!(self.finish_frame(to, cx.as_deref_mut()));
                     self.rest(to, cx);
                     return Poll::Ready(Ok(()));
                 }
@@ -98,6 +111,48 @@ impl<C: Connect> Line<C> {
             State::Connected(live) => live.write(&mut self.cursor.written, rest),
             _ => Step::Unconnected,
         }
+    }
+
+    /// Leaves out the frames up to `to`. A connection in the middle of one gets the rest of it.
+    pub(super) fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
+        let Some(rest) = self.cursor.skip(pending, to, skip) else { return };
+        // Only a connection that is up has begun a frame.
+        self.state = match std::mem::replace(&mut self.state, State::Asleep) {
+            State::Connected(live) => {
+                State::Finishing(live, Tail { bytes: rest.to_vec(), written: 0 })
+            }
+            state => state,
+        };
+    }
+
+    /// Writes the rest of a frame that was left out after it was begun, if there is one; ready when
+    /// there is none any more, the connection's end included.
+    #[cold]
+    fn finish_frame(&mut self, to: &Description<C>, mut cx: Option<&mut Context<'_>>) -> Poll<()> {
+        while let State::Finishing(live, tail) = &mut self.state {
+            let rest = tail.bytes.get(tail.written as usize..).unwrap_or_default();
+            match live.write(&mut tail.written, rest) {
+                Step::Done => {
+                    self.cursor.finish_begun();
+                    self.state = match std::mem::replace(&mut self.state, State::Asleep) {
+                        State::Finishing(live, _) => State::Connected(live),
+                        state => state,
+                    };
+                }
+                Step::Some => {}
+                Step::Lost(cause) => self.lose(to, cause),
+                _ => match cx.as_deref_mut().map_or(Ok(()), |cx| live.wait_for_room(cx)) {
+                    Ok(()) => return Poll::Pending,
+                    Err(cause) => self.lose(to, cause),
+                },
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether a frame that was left out is still to be finished.
+    pub(super) fn is_finishing(&self) -> bool {
+        matches!(self.state, State::Finishing(..))
     }
 
     /// Nothing to write: listens, so that a peer that talks is not held up and one that closes is
@@ -248,7 +303,7 @@ impl<C: Connect> Line<C> {
     /// The connection is lost.
     #[cold]
     fn lose(&mut self, to: &Description<C>, cause: EndCause) {
-        if let State::Connected(live) = &self.state {
+        if let State::Connected(live) | State::Finishing(live, _) = &self.state {
             self.settle(to, live.uptime(), cause);
         }
         self.state = State::Asleep;
@@ -268,7 +323,9 @@ impl<C: Connect> Line<C> {
                 self.failures = attempt.failures();
                 self.reason = attempt.error().or_else(|| self.reason.take());
             }
-            State::Connected(mut live) | State::Draining { mut live, .. } => {
+            State::Connected(mut live)
+            | State::Finishing(mut live, _)
+            | State::Draining { mut live, .. } => {
                 let _ = live.shut_down();
                 self.settle(to, live.uptime(), cause);
                 drop(live);
@@ -295,7 +352,9 @@ impl<C: Connect> Line<C> {
             State::Connecting(attempt) if attempt.is_waiting() => SinkState::BackingOff,
             State::Connecting(_) => SinkState::Connecting,
             // A connection that says goodbye is one still.
-            State::Connected(_) | State::Draining { .. } => SinkState::Connected,
+            State::Connected(_) | State::Finishing(..) | State::Draining { .. } => {
+                SinkState::Connected
+            }
         }
     }
 

@@ -32,7 +32,7 @@ use crate::endpoint::Endpoint;
 use crate::error::SinkError;
 use crate::framing::Framing;
 use crate::policy::LazyPolicy;
-use crate::sink::{End, Event, Report, SinkState};
+use crate::sink::{DropReason, End, Event, Report, SinkState};
 
 /// Moves frames over connections, and makes the connections: the end of a stack.
 ///
@@ -88,6 +88,17 @@ pub trait Link {
     /// Always a frame boundary; never moves back.
     fn taken(&self) -> u64;
 
+    /// Position behind the last byte that a connection which is up has taken: what comes from here
+    /// on nobody has seen. Back at [`taken`](Self::taken) when the connection has ended; of a
+    /// composite, the furthest of its children.
+    fn reached(&self) -> u64;
+
+    /// Leaves out the frames up to `to`, which is a frame boundary: [`taken`](Self::taken) is `to`
+    /// at least, afterwards. What was taken already is left alone. A frame that a connection has
+    /// begun is finished all the same, from memory of the link's own: one frame at most, in the
+    /// middle of which frames were left out. Should that connection end before, it is dropped.
+    fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip);
+
     /// Wakes and waits until connected.
     ///
     /// # Errors
@@ -131,6 +142,15 @@ pub trait Link {
     /// Hands over the events since the last call; see
     /// [`MessageSink::take_events`](crate::MessageSink::take_events).
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E);
+}
+
+/// Why a link leaves frames out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Another link writes them: they count as never accepted by this one.
+    Elsewhere,
+    /// They are given up, and counted as dropped.
+    Dropped(DropReason),
 }
 
 /// Makes connections to one place: what a transport has to know to be a link.

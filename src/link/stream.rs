@@ -11,7 +11,7 @@ use crate::link::cursor::Cursor;
 use crate::link::description::Description;
 use crate::link::line::Line;
 use crate::link::live::Step;
-use crate::link::{Connect, Link};
+use crate::link::{Connect, Link, Skip};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
 
@@ -188,6 +188,14 @@ impl<C: Connect> Link for StreamLink<C> {
         self.line.as_ref().map_or(0, |line| line.cursor.taken)
     }
 
+    fn reached(&self) -> u64 {
+        self.line.as_ref().map_or(0, |line| line.cursor.written)
+    }
+
+    fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
+        self.line().0.skip(pending, to.min(pending.end()), skip);
+    }
+
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let (line, to) = self.line();
         line.poll_connect(to, cx)
@@ -202,7 +210,7 @@ impl<C: Connect> Link for StreamLink<C> {
             return Poll::Ready(Ok(()));
         }
         let (line, _) = self.line();
-        if line.cursor.written != pending.end() {
+        if line.cursor.written != pending.end() || line.is_finishing() {
             ready!(self.drive(Some(cx), pending))?;
         }
         let (line, to) = self.line();

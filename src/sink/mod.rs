@@ -2,6 +2,7 @@
 
 mod forward;
 pub mod future;
+mod hand_back;
 mod report;
 mod state;
 
@@ -9,7 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-pub use self::report::{ConnectionEnd, Count, Dropped, EndCause, Event, LeafReport, Report};
+pub use self::hand_back::HandBack;
+pub use self::report::{
+    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, Report,
+};
 pub use self::state::SinkState;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};

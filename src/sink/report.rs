@@ -33,6 +33,18 @@ impl Count {
             messages: self.messages.zip(other.messages).map(|(a, b)| a.saturating_sub(b)),
         }
     }
+
+    /// Both together. The messages of one that is empty need not have been counted.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let messages = match (self.messages, other.messages) {
+            (Some(these), Some(those)) => Some(these + those),
+            (None, those) if self.bytes == 0 => those,
+            (these, None) if other.bytes == 0 => these,
+            _ => None,
+        };
+        Self { bytes: self.bytes + other.bytes, messages }
+    }
 }
 
 impl fmt::Display for Count {
@@ -97,21 +109,85 @@ impl LeafReport {
             events_lost: 0,
         }
     }
+
+    /// Whether the conservation law holds. It always does; this is for tests of links and layers of
+    /// one's own.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        self.accepted == self.written.plus(self.buffered).plus(self.dropped.total())
+    }
+}
+
+/// Why frames were given up instead of written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// There was no room, and the sink was told to drop rather than to wait.
+    Overflow,
+    /// Their deadline had passed.
+    Expired,
+    /// A newer message of the same key took their place.
+    Conflated,
+    /// A child that the others do not wait for lagged too far behind.
+    Skipped,
+    /// The sink was closed, at its deadline or by being dropped, before they could be written.
+    Closed,
 }
 
 /// Frames given up instead of written, by reason. A drop is always of whole frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// The sink was closed, at its deadline or by being dropped, before they could be written.
+    /// For [`DropReason::Overflow`].
+    pub overflow: Count,
+    /// For [`DropReason::Expired`].
+    pub expired: Count,
+    /// For [`DropReason::Conflated`].
+    pub conflated: Count,
+    /// For [`DropReason::Skipped`].
+    pub skipped: Count,
+    /// For [`DropReason::Closed`].
     pub closed: Count,
 }
 
+impl DropReason {
+    /// Every reason, in the order of the fields of [`Dropped`].
+    pub const ALL: [Self; 5] =
+        [Self::Overflow, Self::Expired, Self::Conflated, Self::Skipped, Self::Closed];
+}
+
 impl Dropped {
+    /// Those of one reason.
+    #[must_use]
+    pub const fn get(&self, reason: DropReason) -> Count {
+        match reason {
+            DropReason::Overflow => self.overflow,
+            DropReason::Expired => self.expired,
+            DropReason::Conflated => self.conflated,
+            DropReason::Skipped => self.skipped,
+            DropReason::Closed => self.closed,
+        }
+    }
+
+    /// Counts `more` for `reason`.
+    pub fn add(&mut self, reason: DropReason, more: Count) {
+        let count = match reason {
+            DropReason::Overflow => &mut self.overflow,
+            DropReason::Expired => &mut self.expired,
+            DropReason::Conflated => &mut self.conflated,
+            DropReason::Skipped => &mut self.skipped,
+            DropReason::Closed => &mut self.closed,
+        };
+        *count = count.plus(more);
+    }
+
     /// All of them.
     #[must_use]
-    pub const fn total(&self) -> Count {
-        self.closed
+    pub fn total(&self) -> Count {
+        DropReason::ALL
+            .into_iter()
+            .map(|reason| self.get(reason))
+            .fold(Count::default(), Count::plus)
     }
 }
 

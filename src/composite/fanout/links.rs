@@ -9,7 +9,7 @@ use crate::composite::each::gather;
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
 use crate::framing::Framing;
-use crate::link::{Link, not_a_sink};
+use crate::link::{Link, Skip, not_a_sink};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
 
@@ -46,6 +46,19 @@ impl<T: LinkSet> Link for Fanout<T> {
     #[inline]
     fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// What the fastest child has reached.
+    fn reached(&self) -> u64 {
+        let mut furthest = Furthest(0);
+        self.children.visit(&mut furthest);
+        furthest.0
+    }
+
+    fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
+        let mut each = SkipEach { pending, to, skip, slowest: u64::MAX };
+        self.children.visit_mut(&mut each);
+        self.taken = each.slowest;
     }
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -155,6 +168,20 @@ impl<F: Framing> VisitLinkMut for PollWrite<'_, '_, '_, F> {
     }
 }
 
+struct SkipEach<'a, F> {
+    pending: Pending<'a, F>,
+    to: u64,
+    skip: Skip,
+    slowest: u64,
+}
+
+impl<F: Framing> VisitLinkMut for SkipEach<'_, F> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.skip(self.pending, self.to, self.skip);
+        self.slowest = self.slowest.min(link.taken());
+    }
+}
+
 struct PollConnect<'cx, 'w> {
     cx: &'cx mut Context<'w>,
     all: Poll<Result<(), SinkError>>,
@@ -212,6 +239,14 @@ struct TakeEvents<'a, E>(&'a mut E);
 impl<E: FnMut(Event)> VisitLinkMut for TakeEvents<'_, E> {
     fn visit<L: Link>(&mut self, link: &mut L) {
         link.take_events(self.0);
+    }
+}
+
+struct Furthest(u64);
+
+impl VisitLink for Furthest {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.max(link.reached());
     }
 }
 
