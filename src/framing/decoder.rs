@@ -284,8 +284,9 @@ impl<F: Framing> Unfinished<F> {
         if let Some((payload, bytes)) = self.framing.split_frame(window) {
             return Turn { item: Some(Ok(payload)), rest, bytes };
         }
-        self.stage = Stage::Ended;
+        // In this order: a framing that panics has not come to the chunk's end.
         self.keep(rest);
+        self.stage = Stage::Ended;
         end(self.failed.map(Err))
     }
 
@@ -311,8 +312,8 @@ impl<F: Framing> Unfinished<F> {
         {
             unread = behind;
         }
-        self.stage = Stage::Ended;
         self.keep(unread);
+        self.stage = Stage::Ended;
     }
 
     /// Keeps `bytes`, with which the chunk ends inside a frame.

@@ -64,6 +64,8 @@ impl<P: Prefix> Prefixed<P> {
 }
 
 impl<P: Prefix> Framing for Prefixed<P> {
+    const REFUSES: bool = false;
+
     #[inline]
     fn frame_size(&self, payload_len: usize) -> Option<usize> {
         payload_len.checked_add(P::size(payload_len as u64))
@@ -94,7 +96,10 @@ impl<P: Prefix> Framing for Prefixed<P> {
         if len > self.max_frame as u64 {
             return Err(FrameError::TooLarge { len, max: self.max_frame });
         }
-        Ok(Some((bytes.len() - behind.len()).saturating_add(len as usize)))
+        match bytes.len().checked_sub(behind.len()) {
+            Some(header) if header > 0 => Ok(Some(header.saturating_add(len as usize))),
+            _ => Err(FrameError::Invalid("a length prefix of no bytes")),
+        }
     }
 
     #[inline]
@@ -107,7 +112,11 @@ impl<P: Prefix> Framing for Prefixed<P> {
 
     #[inline]
     fn split_frame<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        // A header of no bytes would be read for ever.
         let (len, behind) = P::read(bytes).ok()??;
+        if behind.len() >= bytes.len() {
+            return None;
+        }
         behind.split_at_checked(usize::try_from(len).ok()?)
     }
 }

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use torq_message_sink::{Decoder, Encode, FrameError, Framing, LengthPrefixed};
+use torq_message_sink::prefix::Prefix;
+use torq_message_sink::{Decoder, Encode, FrameError, Framing, LengthPrefixed, Prefixed};
 
 use crate::support::{SIZES, decode_all, payloads, stream_of};
 
@@ -225,6 +226,50 @@ fn panic_of_the_framing_passes_through_once_and_poisons() {
     let caught = catch_unwind(AssertUnwindSafe(|| decoder.decode(b"ab!c").count()));
     assert!(caught.is_err());
     assert!(matches!(decoder.decode(b"d").next(), Some(Err(FrameError::Invalid(_)))));
+}
+
+/// Wherever it panics, the decoder has lost its place in the stream, and says so.
+#[test]
+fn panic_at_any_call_poisons() {
+    for at in 1..=3 {
+        let calls = Cell::new(0);
+        let mut decoder = Decoder::new(ByLen(|bytes: &[u8]| {
+            calls.set(calls.get() + 1);
+            assert_ne!(calls.get(), at, "planted");
+            Ok(Some(usize::from(bytes[0])))
+        }));
+        let caught = catch_unwind(AssertUnwindSafe(|| decoder.decode(b"\x01\x05ab").count()));
+        assert!(caught.is_err(), "there are three calls: for a frame, a window, what is kept");
+        let next = decoder.decode(b"cd").next();
+        assert!(matches!(next, Some(Err(FrameError::Invalid(_)))), "call {at}: {next:?}");
+    }
+}
+
+/// A length prefix that breaks its rules.
+#[derive(Debug)]
+struct Broken<const HEADER: usize>;
+
+impl<const HEADER: usize> Prefix for Broken<HEADER> {
+    const MAX: u64 = 8;
+
+    fn size(_: u64) -> usize {
+        HEADER
+    }
+    fn write(_: u64, _: &mut [u8]) {}
+    fn read(bytes: &[u8]) -> Result<Option<(u64, &[u8])>, FrameError> {
+        Ok(Some((0, if HEADER == 0 { bytes } else { b"more than there was" })))
+    }
+}
+
+#[test]
+fn prefix_of_no_bytes_is_invalid() {
+    fn check<P: Prefix>() {
+        let mut decoder = Decoder::new(Prefixed::<P>::new());
+        let items: Vec<_> = decoder.decode(b"ab").take(2).collect();
+        assert!(matches!(items[..], [Err(FrameError::Invalid(_))]), "{items:?}");
+    }
+    check::<Broken<0>>();
+    check::<Broken<1>>();
 }
 
 #[test]
