@@ -35,8 +35,9 @@ use crate::encode::Encode;
 )]
 pub trait Framing {
     /// Whether [`write_frame`](Self::write_frame) may refuse a message for what it says: composites
-    /// over whole sinks then try it before they hand the message to any of them. Default: no.
-    const REFUSES: bool = false;
+    /// over whole sinks then try it before they hand the message to any of them. Default: yes, which
+    /// is safe; a framing that carries every message saves that by saying no.
+    const REFUSES: bool = true;
 
     /// Bytes of the whole frame around a payload of `payload_len` bytes; `None` where that is more
     /// than a `usize` holds. Does not look at [`max_frame_size`](Self::max_frame_size).

@@ -67,8 +67,6 @@ impl Default for NewlineDelimited {
 }
 
 impl Framing for NewlineDelimited {
-    const REFUSES: bool = true;
-
     #[inline]
     fn frame_size(&self, payload_len: usize) -> Option<usize> {
         payload_len.checked_add(1)

@@ -21,12 +21,13 @@ use crate::framing::{FrameError, Framing};
 ///
 /// # Cost
 ///
-/// The function is called once per message and per frame read; again and again, with more bytes
-/// each time, while it answers `Ok(None)`. It is called with the sink in hand and must not panic.
+/// The function is called once per message written and per frame that arrives whole; a few times for
+/// one that arrives in pieces, with more bytes each time. It is called with the sink in hand and must
+/// not panic.
 ///
 /// # Examples
 ///
-/// Messages whose third and fourth byte are their length, as in FAST or ITCH-like feeds:
+/// Messages whose third and fourth byte are their length:
 ///
 /// ```
 /// use torq_message_sink::{Decoder, FrameError, SelfDelimiting};
@@ -75,8 +76,6 @@ impl<F> SelfDelimiting<F> {
 }
 
 impl<F: Fn(&[u8]) -> Result<Option<usize>, FrameError>> Framing for SelfDelimiting<F> {
-    const REFUSES: bool = true;
-
     #[inline]
     fn frame_size(&self, payload_len: usize) -> Option<usize> {
         // Also the message that is refused for being empty takes room, or a closed sink would seem
