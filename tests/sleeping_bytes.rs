@@ -40,8 +40,14 @@ static ALLOCATOR: Counting = Counting;
 /// Services of each file.
 const SERVICES: usize = 1000;
 
-/// Bytes that a sink may weigh, its share of the registry included.
+/// Bytes that a sink to one or two places may weigh, its share of the registry included.
 const LIMIT: usize = 512;
+
+/// Bytes that each place beyond the second may add.
+const PLACE: usize = 88;
+
+/// Bytes that socket options may add which no other service of the file has.
+const OPTIONS: usize = 96;
 
 /// One test, since whatever another allocates meanwhile would be counted too.
 #[test]
@@ -51,22 +57,28 @@ fn configured_sink_weighs_at_most_512_bytes_with_its_share_of_the_registry() {
     drop((factory.create_sink("market_data_0000"), factory));
 
     let services = names("market_data");
-    for (kind, service) in [
-        ("tcp", tcp as fn(usize) -> String),
-        ("tcp, by host name", tcp_by_name),
-        ("unix", unix),
-        ("tcp, with tables of its own that no other has", tcp_with_tables),
+    for (kind, limit, service) in [
+        ("tcp", LIMIT, tcp as fn(usize) -> String),
+        ("tcp, by host name", LIMIT, tcp_by_name),
+        ("unix", LIMIT, unix),
+        ("tcp, with tables of its own that no other has", LIMIT, tcp_with_tables),
+        ("tcp, by host name, with every table", LIMIT + OPTIONS, tcp_by_name_with_every_table),
     ] {
         let weight = weigh(&(0..SERVICES).map(service).collect::<String>(), &services);
         println!("{kind}: {weight} bytes");
-        assert!(weight <= LIMIT, "{kind}: {weight} bytes");
+        assert!(weight <= limit, "{kind}: {weight} bytes");
     }
 
-    // A sink for each service: as many fan-outs to two as there are targets.
-    let file = (0..SERVICES).map(|number| tcp(number) + &fanout(number)).collect::<String>();
-    let weight = weigh(&file, &[services, names("fanout")].concat());
-    println!("tcp and fan-outs to two of them: {weight} bytes");
-    assert!(weight <= LIMIT, "tcp and fan-outs: {weight} bytes");
+    // A sink for each service: targets, and as many fan-outs to some of them.
+    for targets in [2, 3, 6] {
+        let fanout = |number| tcp(number) + &fanout(number, targets);
+        let file: String = (0..SERVICES).map(fanout).collect();
+        let both = weigh(&file, &[services.clone(), names("fanout")].concat());
+        let plain = weigh(&(0..SERVICES).map(tcp).collect::<String>(), &services);
+        let weight = 2 * both - plain;
+        println!("fan-out to {targets}: {weight} bytes");
+        assert!(weight <= LIMIT + (targets - 2) * PLACE, "fan-out to {targets}: {weight} bytes");
+    }
 }
 
 /// Bytes per sink of the file's registry and one sink for each name.
@@ -116,10 +128,19 @@ fn tcp_with_tables(number: usize) -> String {
     )
 }
 
-fn fanout(number: usize) -> String {
-    let other = (number + 1) % SERVICES;
+fn tcp_by_name_with_every_table(number: usize) -> String {
+    let tables = tcp_with_tables(number).replacen("127.0.0.1", "feed-0001.example.net", 1);
+    let buffer = 65_536 + number;
+    tables + &format!("[services.market_data_{number:04}.tcp]\nsend_buffer = {buffer}\n")
+}
+
+fn fanout(number: usize, targets: usize) -> String {
+    let targets: Vec<_> = (number..number + targets)
+        .map(|target| format!("\"market_data_{:04}\"", target % SERVICES))
+        .collect();
     format!(
         "[services.fanout_{number:04}]\ntype = \"composite\"\npattern = \"fanout\"\n\
-         targets = [\"market_data_{number:04}\", \"market_data_{other:04}\"]\n"
+         targets = [{}]\n",
+        targets.join(", ")
     )
 }

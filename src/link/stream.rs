@@ -136,8 +136,7 @@ impl<C: Connect> StreamLink<C> {
         cx: Option<&mut Context<'_>>,
         pending: Pending<'_, F>,
     ) -> Poll<Result<(), SinkError>> {
-        let first = self.line().0.step(pending);
-        self.drive_on(cx, pending, first)
+        self.drive_on(cx, pending, Step::Some)
     }
 
     /// Goes on where the first step was not enough.

@@ -5,7 +5,7 @@
 ///
 /// Name every method of [`MessageSink`](crate::MessageSink) that has no body of its own there,
 /// except the ones that make futures: a forgotten one falls back to the default of a sink without a
-/// connection.
+/// connection. A layer that changes `poll_ready` leaves out `poll_feed`, whose default asks it.
 ///
 /// # Examples
 ///
@@ -28,9 +28,9 @@
 ///     }
 ///
 ///     forward_sink! { inner:
-///         try_feed append fits accepts room try_ready poll_feed poll_flush poll_close
-///         poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
-///         take_events set_policy close_deadline
+///         try_feed append fits accepts room try_ready poll_flush poll_close poll_disconnect
+///         poll_connect hurry end state is_connected accepted_bytes report_into take_events
+///         set_policy close_deadline
 ///     }
 /// }
 /// ```
