@@ -121,6 +121,42 @@ fn child_that_cannot_wake_keeps_the_message_from_all() {
     assert_eq!(sink.accepted_bytes(), 0);
 }
 
+/// A sink that has room for everything, and takes nothing.
+struct Liar;
+
+impl MessageSink for Liar {
+    fn try_feed<M: Encode + ?Sized>(&mut self, _: &M) -> Result<(), TryFeedError> {
+        Err(TryFeedError::Full)
+    }
+    fn fits(&self, _: usize) -> bool {
+        true
+    }
+    fn room(&self, _: usize) -> bool {
+        true
+    }
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: usize) -> Poll<Result<(), SinkError>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn child_that_breaks_its_promise_doubles_nothing() -> Result<(), SinkError> {
+    let (one, peer) = buffered(64);
+    let mut sink = Fanout::new((one, Liar));
+    sink.connect().await?;
+    sink.feed("a").await?;
+    sink.try_feed("b")?;
+    assert!(sink.append("c", 1), "accepted by one is accepted");
+    sink.flush().await?;
+    assert_eq!(read(&peer), b"\0\0\0\x01a\0\0\0\x01b\0\0\0\x01c");
+    let mut liars = Fanout::new((Liar, Liar));
+    assert_eq!(liars.try_feed("d"), Err(TryFeedError::Full), "nobody has it");
+    Ok(())
+}
+
 #[tokio::test]
 async fn append_leaves_a_sleeping_child_asleep() -> Result<(), SinkError> {
     let ((one, left), (two, _right)) = (ScriptedSink::pair(9), buffered(64));

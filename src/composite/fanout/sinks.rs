@@ -55,35 +55,41 @@ impl<T: SinkSet> Fanout<T> {
         self.hand_over(msg, len)
     }
 
-    /// Gives the message to all children, which have room for it, or to none.
+    /// Gives the message to all children, which have room for it, or to none. A child that
+    /// breaks its promise is alone in that: what another has taken is accepted, and is not to be fed
+    /// once more.
     #[inline(always)]
     fn hand_over<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> Result<(), TryFeedError> {
         if !self.accepts(msg, len) {
             return Err(TryFeedError::Invalid);
         }
-        let mut feed = Feed { msg, len, all: Ok(()) };
+        let mut feed = Feed { msg, len, taken: false, refusal: None };
         self.children.visit_mut(&mut feed);
-        feed.all
+        match feed.refusal {
+            Some(refusal) if !feed.taken => Err(refusal),
+            _ => Ok(()),
+        }
     }
 }
 
 struct Feed<'a, M: ?Sized> {
     msg: &'a M,
     len: usize,
-    all: Result<(), TryFeedError>,
+    taken: bool,
+    refusal: Option<TryFeedError>,
 }
 
 impl<M: Encode + ?Sized> VisitSinkMut for Feed<'_, M> {
     #[inline(always)]
     fn visit<S: MessageSink>(&mut self, sink: &mut S) {
         if sink.append(self.msg, self.len) {
+            self.taken = true;
             return;
         }
-        // A sink that never appends has promised room all the same. One that breaks its promise is
-        // alone in that: the others get the message.
-        let fed = sink.try_feed(self.msg);
-        if self.all.is_ok() {
-            self.all = fed;
+        // A sink that never appends has promised room all the same.
+        match sink.try_feed(self.msg) {
+            Ok(()) => self.taken = true,
+            Err(refusal) => self.refusal = Some(refusal),
         }
     }
 }
