@@ -2,6 +2,7 @@
 
 mod each;
 mod fanout;
+mod pick;
 mod round_robin;
 mod set;
 mod sharded;
