@@ -87,6 +87,12 @@ macro_rules! each_child {
             $crate::composite::each::accepted_bytes(&self.children)
         }
     };
+    (@outstanding_bytes) => {
+        /// The sum over the children.
+        fn outstanding_bytes(&self) -> u64 {
+            $crate::composite::each::outstanding_bytes(&self.children)
+        }
+    };
     (@report_into) => {
         fn report_into(&self, report: &mut Report) {
             $crate::composite::SinkSet::visit(
@@ -208,6 +214,20 @@ pub(super) fn accepted_bytes<T: SinkSet>(children: &T) -> u64 {
     accepted.0
 }
 
+pub(super) fn outstanding_bytes<T: SinkSet>(children: &T) -> u64 {
+    let mut outstanding = Outstanding(0);
+    children.visit(&mut outstanding);
+    outstanding.0
+}
+
+/// How many children there are.
+#[inline]
+pub(super) fn count<T: SinkSet>(children: &T) -> usize {
+    let mut count = Count(0);
+    children.visit(&mut count);
+    count.0
+}
+
 pub(super) fn longest_deadline<T: SinkSet>(children: &T) -> Duration {
     let mut longest = Longest(Duration::ZERO);
     children.visit(&mut longest);
@@ -292,6 +312,24 @@ impl VisitSink for Accepted {
     #[inline]
     fn visit<S: MessageSink>(&mut self, sink: &S) {
         self.0 = self.0.wrapping_add(sink.accepted_bytes());
+    }
+}
+
+struct Outstanding(u64);
+
+impl VisitSink for Outstanding {
+    #[inline]
+    fn visit<S: MessageSink>(&mut self, sink: &S) {
+        self.0 = self.0.saturating_add(sink.outstanding_bytes());
+    }
+}
+
+struct Count(usize);
+
+impl VisitSink for Count {
+    #[inline]
+    fn visit<S: MessageSink>(&mut self, _: &S) {
+        self.0 += 1;
     }
 }
 

@@ -117,7 +117,7 @@ impl<T: SinkSet> MessageSink for RoundRobin<T> {
     any_child! { room try_ready poll_ready poll_connect state is_connected }
 
     each_child! {
-        accepts poll_flush poll_close poll_disconnect hurry end accepted_bytes report_into
-        take_events set_policy close_deadline
+        accepts poll_flush poll_close poll_disconnect hurry end accepted_bytes outstanding_bytes
+        report_into take_events set_policy close_deadline
     }
 }

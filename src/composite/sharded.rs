@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::composite::each::each_child;
-use crate::composite::{SinkSet, VisitSink, VisitSinkMut};
+use crate::composite::each::{self, each_child};
+use crate::composite::{SinkSet, VisitSinkMut};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::policy::LazyPolicy;
@@ -64,9 +64,8 @@ impl<T: SinkSet> Sharded<T> {
     /// The index of the child that `msg` belongs to.
     #[inline]
     fn shard<M: Encode + ?Sized>(&self, msg: &M) -> u64 {
-        let mut count = Count(0);
-        self.children.visit(&mut count);
-        msg.key().unwrap_or(0).checked_rem(count.0).unwrap_or(0)
+        let children = each::count(&self.children) as u64;
+        msg.key().unwrap_or(0).checked_rem(children).unwrap_or(0)
     }
 }
 
@@ -103,21 +102,12 @@ impl<T: SinkSet> MessageSink for Sharded<T> {
 
     each_child! {
         fits accepts room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect
-        hurry end state is_connected accepted_bytes report_into take_events set_policy
-        close_deadline
+        hurry end state is_connected accepted_bytes outstanding_bytes report_into take_events
+        set_policy close_deadline
     }
 }
 
 // One visitor per question: what it carries, and what it does with each sink.
-
-struct Count(u64);
-
-impl VisitSink for Count {
-    #[inline]
-    fn visit<S: MessageSink>(&mut self, _: &S) {
-        self.0 += 1;
-    }
-}
 
 struct TryFeed<'a, M: ?Sized> {
     msg: &'a M,

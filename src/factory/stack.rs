@@ -25,7 +25,7 @@ impl SinkStack {
 impl MessageSink for SinkStack {
     forward_sink! { inner:
         try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush poll_close
-        poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
-        take_events set_policy close_deadline
+        poll_disconnect poll_connect hurry end state is_connected accepted_bytes outstanding_bytes
+        report_into take_events set_policy close_deadline
     }
 }

@@ -462,6 +462,11 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         self.start + self.store.len() as u64
     }
 
+    #[inline]
+    fn outstanding_bytes(&self) -> u64 {
+        self.store.len() as u64
+    }
+
     fn report_into(&self, report: &mut Report) {
         let first = report.leaves.len();
         self.link.report_into(self.pending(), report);

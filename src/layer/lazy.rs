@@ -141,8 +141,8 @@ impl<S> Lazy<S> {
 impl<S: MessageSink> MessageSink for Lazy<S> {
     forward_sink! { inner:
         try_feed append fits accepts room try_ready poll_ready poll_feed poll_close
-        poll_disconnect poll_connect hurry end state is_connected accepted_bytes report_into
-        take_events
+        poll_disconnect poll_connect hurry end state is_connected accepted_bytes outstanding_bytes
+        report_into take_events
     }
 
     #[inline]

@@ -29,8 +29,8 @@
 ///
 ///     forward_sink! { inner:
 ///         try_feed append fits accepts room try_ready poll_flush poll_close poll_disconnect
-///         poll_connect hurry end state is_connected accepted_bytes report_into take_events
-///         set_policy close_deadline
+///         poll_connect hurry end state is_connected accepted_bytes outstanding_bytes report_into
+///         take_events set_policy close_deadline
 ///     }
 /// }
 /// ```
@@ -138,6 +138,12 @@ macro_rules! forward_sink {
             $crate::forward_sink!(@inner self $inner).accepted_bytes()
         }
     };
+    (@outstanding_bytes $inner:tt) => {
+        #[inline]
+        fn outstanding_bytes(&self) -> u64 {
+            $crate::forward_sink!(@inner self $inner).outstanding_bytes()
+        }
+    };
     (@report_into $inner:tt) => {
         fn report_into(&self, report: &mut $crate::Report) {
             $crate::forward_sink!(@inner self $inner).report_into(report);
@@ -169,7 +175,7 @@ macro_rules! sink_by_pointer {
             forward_sink! { *:
                 try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush
                 poll_close poll_disconnect poll_connect hurry end state is_connected accepted_bytes
-                report_into take_events set_policy close_deadline
+                outstanding_bytes report_into take_events set_policy close_deadline
             }
         })*
     };

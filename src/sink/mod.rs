@@ -256,6 +256,14 @@ pub trait MessageSink {
         0
     }
 
+    /// Bytes of frames accepted and not yet taken by a kernel, as far as the sink can say without a
+    /// closer look: whole frames, and of several links below one buffer what the slowest has left.
+    /// For whoever chooses between sinks. The default says none.
+    #[inline]
+    fn outstanding_bytes(&self) -> u64 {
+        0
+    }
+
     /// What became of everything accepted, leaf by leaf. Reads counters; with counting on, also
     /// the headers of what is buffered.
     fn report(&self) -> Report {

@@ -335,6 +335,7 @@ pub fn forwards_every_method<S: MessageSink>(
     let _ = (sink.poll_connect(&mut cx), called("poll_connect"));
     let _ = (sink.state(), called("state"));
     let _ = (sink.accepted_bytes(), called("accepted_bytes"));
+    let _ = (sink.outstanding_bytes(), called("outstanding_bytes"));
     let _ = (sink.report(), called("report_into"));
     let _ = (sink.take_events(&mut |_| {}), called("take_events"));
     let _ = (sink.hurry(), called("hurry"));

@@ -259,6 +259,12 @@ impl MessageSink for ScriptedSink {
         self.called("accepted_bytes").accepted_bytes
     }
 
+    /// The bytes of the messages that are not yet flushed.
+    fn outstanding_bytes(&self) -> u64 {
+        let state = self.called("outstanding_bytes");
+        state.messages[state.flushed..].iter().map(|message| message.len() as u64).sum()
+    }
+
     /// Adds no leaf.
     fn report_into(&self, _: &mut Report) {
         drop(self.called("report_into"));

@@ -26,7 +26,7 @@ impl AnySink {
 impl MessageSink for AnySink {
     forward_sink! { 0:
         fits room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect hurry end
-        state is_connected accepted_bytes report_into set_policy close_deadline
+        state is_connected accepted_bytes outstanding_bytes report_into set_policy close_deadline
     }
 
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
@@ -79,6 +79,7 @@ trait Erased {
     fn state(&self) -> SinkState;
     fn is_connected(&self) -> bool;
     fn accepted_bytes(&self) -> u64;
+    fn outstanding_bytes(&self) -> u64;
     fn report_into(&self, report: &mut Report);
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>);
     fn close_deadline(&self) -> Duration;
@@ -105,6 +106,7 @@ impl<S: MessageSink> Erased for S {
     fn state(&self) -> SinkState { self.state() }
     fn is_connected(&self) -> bool { self.is_connected() }
     fn accepted_bytes(&self) -> u64 { self.accepted_bytes() }
+    fn outstanding_bytes(&self) -> u64 { self.outstanding_bytes() }
     fn report_into(&self, report: &mut Report) { self.report_into(report); }
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) { self.set_policy(policy); }
     fn close_deadline(&self) -> Duration { self.close_deadline() }
