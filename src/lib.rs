@@ -4,7 +4,7 @@
 //!
 //! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
 //! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`RoundRobin`],
-//!   [`Sharded`] where there are several peers.
+//!   [`LeastLoaded`], [`Sharded`] where there are several peers.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
@@ -30,7 +30,8 @@ mod timer;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{
-    Fanout, LinkSet, RoundRobin, Sharded, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut,
+    Fanout, LeastLoaded, LinkSet, RoundRobin, Sharded, SinkSet, VisitLink, VisitLinkMut, VisitSink,
+    VisitSinkMut,
 };
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};

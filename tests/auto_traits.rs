@@ -3,8 +3,8 @@
 use torq_message_sink::testing::{Scripted, ScriptedIo, ScriptedSink, SinkPeer};
 use torq_message_sink::{
     Backoff, Buffered, ConnectionEnd, Endpoint, EndpointError, Event, Fanout, FrameError, Lazy,
-    LazyPolicy, LeafReport, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink,
-    MemoryStream, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
+    LazyPolicy, LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer,
+    MemorySink, MemoryStream, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -28,6 +28,7 @@ impl<T: Send + Unpin> SendUnpin for T {}
 fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
     all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
+    all_are!(Everything: LeastLoaded<Vec<Sinks>>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
     all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
 }

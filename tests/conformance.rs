@@ -6,8 +6,8 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, RoundRobin, Sharded,
-    StreamLink,
+    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, RoundRobin,
+    Sharded, StreamLink,
 };
 
 const CAPACITY: usize = 256;
@@ -141,6 +141,24 @@ async fn round_robin_over_one_conforms() {
         subject(RoundRobin::new([buffered(link)]), [peer])
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn least_loaded_over_one_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(LeastLoaded::new([buffered(link)]), [peer])
+    })
+    .await;
+}
+
+#[test]
+fn composites_of_one_child_forward_every_method() {
+    // They feed by `append`, and wait by `poll_ready`.
+    let except = ["try_feed", "poll_feed"];
+    forwards_every_method(|sink| RoundRobin::new([sink]), &except);
+    forwards_every_method(|sink| LeastLoaded::new([sink]), &except);
+    forwards_every_method(|sink| Sharded::new([sink]), &[]);
 }
 
 /// The suite's messages have no key, so all are the first child's.

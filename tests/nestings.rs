@@ -4,8 +4,8 @@
 use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited,
-    forward_sink,
+    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
+    NewlineDelimited, forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -133,6 +133,7 @@ mod sinks_conform {
             let children = (Box::new(p.sink()), Box::new(Fanout::new([p.lazy(), p.lazy()])));
             Box::new(Lazy::new(Fanout::new(children)))
         };
+        least_loaded_of_one: |p| Fanout::new((LeastLoaded::new([p.lazy()]), p.sink()));
         borrowed: |p| {
             // For as long as the test runs.
             let borrowed: &'static mut _ = Box::leak(Box::new(p.sink()));

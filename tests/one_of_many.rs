@@ -1,11 +1,11 @@
-//! Composites that bring each message to one of their children: in turn, or by its key.
+//! Composites that bring each message to one of their children: in turn, by load, or by its key.
 
 use std::task::{Context, Poll, Waker};
 
 use torq_message_sink::testing::{ScriptedSink, SinkPeer};
 use torq_message_sink::{
-    Backoff, Buffered, ErrorKind, Keyed, Lazy, LazyPolicy, MemoryPeer, MemorySink, MessageSink,
-    RoundRobin, Sharded, SinkState, TryFeedError,
+    Backoff, Buffered, ErrorKind, Keyed, Lazy, LazyPolicy, LeastLoaded, MemoryPeer, MemorySink,
+    MessageSink, RoundRobin, Sharded, SinkState, TryFeedError,
 };
 
 fn scripted<const N: usize>(room: [usize; N]) -> ([ScriptedSink; N], [SinkPeer; N]) {
@@ -156,36 +156,128 @@ async fn message_waits_for_a_peer_that_is_there_not_for_one_that_is_away() {
 }
 
 /// Any schedule of room and refusals: nothing is lost or doubled, and each child's are in order.
-#[test]
-fn whatever_happens_each_message_is_at_one_child_in_order() {
-    for seed in 0..300 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (sinks, peers) = scripted([0, 0, 0, 0]);
-        let mut sink = RoundRobin::new(sinks);
-        let mut accepted = 0_u8;
-        while accepted < 200 {
-            let peer = &peers[random.usize(..4)];
-            match random.u8(..4) {
-                0 => peer.set_room(random.usize(..3)),
-                1 => peer.fail((random.u8(..4) == 0).then_some(ErrorKind::Unreachable)),
-                _ => {
-                    let promised = sink.room(1);
-                    let fed = sink.try_feed(&[accepted]).is_ok();
-                    assert!(fed || !promised, "room is a promise");
-                    accepted += u8::from(fed);
+macro_rules! each_message_is_at_one_child_in_order {
+    ($($fact:ident: |$sinks:ident, $seed:ident| $make:expr;)*) => { $(
+        #[test]
+        fn $fact() {
+            for $seed in 0..300 {
+                let mut random = fastrand::Rng::with_seed($seed);
+                let ($sinks, peers) = scripted([0, 0, 0, 0]);
+                let mut sink = $make;
+                let mut accepted = 0_u8;
+                while accepted < 200 {
+                    let peer = &peers[random.usize(..4)];
+                    match random.u8(..6) {
+                        0 => peer.set_room(random.usize(..3)),
+                        1 => peer.fail((random.u8(..4) == 0).then_some(ErrorKind::Unreachable)),
+                        2 => _ = step_of_flush(&mut sink),
+                        3 => peer.hold(random.bool()),
+                        _ => {
+                            let (promised, fits) = (sink.room(1), sink.fits(1));
+                            let fed = if fits {
+                                sink.append(&[accepted], 1)
+                            } else {
+                                sink.try_feed(&[accepted]).is_ok()
+                            };
+                            assert!(fed || !(promised || fits), "room is a promise");
+                            accepted += u8::from(fed);
+                        }
+                    }
                 }
+                let mut all: Vec<_> = peers.iter().flat_map(numbers).collect();
+                for peer in &peers {
+                    assert!(numbers(peer).is_sorted(), "in order");
+                }
+                let counts: Vec<_> = peers.iter().map(|peer| numbers(peer).len() as u64).collect();
+                let counted = sink.distribution();
+                assert_eq!(counted, &counts[..counted.len()]);
+                all.sort_unstable();
+                assert_eq!(all, (0..200).collect::<Vec<_>>(), "each once");
             }
         }
-        let mut all: Vec<_> = peers.iter().flat_map(numbers).collect();
-        for peer in &peers {
-            assert!(numbers(peer).is_sorted(), "in order");
+    )* };
+}
+
+each_message_is_at_one_child_in_order! {
+    whatever_happens_each_message_takes_its_turn: |sinks, seed| RoundRobin::new(sinks);
+    whatever_happens_each_message_is_somebodys_load:
+        |sinks, seed| LeastLoaded::with_seed(sinks, seed);
+}
+
+#[test]
+fn same_seed_and_loads_make_the_same_choices() {
+    let choices = |seed| {
+        let (sinks, peers) = scripted([99, 99, 99]);
+        let mut sink = LeastLoaded::with_seed(sinks, seed);
+        for number in 0..60_u8 {
+            sink.try_feed(&[number]).expect("room");
         }
-        let counts: Vec<_> = peers.iter().map(|peer| numbers(peer).len() as u64).collect();
-        let counted = sink.distribution();
-        assert_eq!(counted, &counts[..counted.len()]);
-        all.sort_unstable();
-        assert_eq!(all, (0..200).collect::<Vec<_>>(), "each once");
+        peers.map(|peer| numbers(&peer))
+    };
+    assert_eq!(choices(7), choices(7));
+    assert_ne!(choices(7), choices(8));
+}
+
+#[test]
+fn loads_of_equal_children_stay_close_together() {
+    for seed in 0..10 {
+        let (sinks, _peers) = scripted([9999; 8]);
+        let mut sink = LeastLoaded::with_seed(sinks, seed);
+        for _ in 0..1000 {
+            sink.try_feed("m").expect("room");
+        }
+        // With one choice instead of two the fullest would be some 30 above the least.
+        let fed = sink.distribution();
+        let (least, most) = (fed.iter().min().expect("8"), fed.iter().max().expect("8"));
+        assert!(fed.len() == 8 && most - least <= 8, "{fed:?}");
     }
+}
+
+#[test]
+fn child_that_writes_nothing_gets_less_than_its_share() {
+    let (sinks, peers) = scripted([9999; 3]);
+    let mut sink = LeastLoaded::with_seed(sinks, 1);
+    peers[1].hold(true);
+    for _ in 0..1000 {
+        sink.try_feed("m").expect("room");
+        let _ = step_of_flush(&mut sink);
+    }
+    // The others are empty after each flush: it gets a message only while it is so itself.
+    assert!(sink.distribution()[1] <= 1, "{:?}", sink.distribution());
+    peers[1].hold(false);
+    for _ in 0..300 {
+        let _ = step_of_flush(&mut sink);
+        sink.try_feed("m").expect("room");
+    }
+    assert!(sink.distribution()[1] > 50, "{:?}", sink.distribution());
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_whose_peer_is_away_is_no_choice_though_it_has_least_to_write() {
+    let ((first, first_peer), (second, second_peer)) = (lazy(9000, 1), lazy(9000, 1000));
+    first_peer.refuse(true);
+    let mut sink = LeastLoaded::with_seed((first, second), 3);
+    while sink.get_ref().0.state() != SinkState::BackingOff || !sink.is_connected() {
+        let _ = sink.poll_connect(&mut Context::from_waker(Waker::noop()));
+        tokio::task::yield_now().await;
+    }
+    for number in 0..50_u8 {
+        sink.feed(&[number]).await.expect("fed");
+        assert_eq!(sink.outstanding_bytes(), 5 * (u64::from(number) + 1));
+    }
+    assert_eq!(sink.distribution(), [0, 50]);
+    assert!(step_of_flush(&mut sink) && sink.outstanding_bytes() == 0);
+    assert_eq!(received(&second_peer), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn full_child_is_no_choice_and_full_everywhere_is_full() {
+    let (sinks, peers) = scripted([0, 2, 0]);
+    let mut sink = LeastLoaded::with_seed(sinks, 5);
+    assert!(sink.try_feed("a").is_ok() && sink.try_feed("b").is_ok());
+    assert_eq!(sink.try_feed("c"), Err(TryFeedError::Full));
+    assert_eq!(peers[1].messages().len(), 2);
+    assert!(!sink.room(1) && !sink.fits(1) && sink.try_ready(1) == Err(TryFeedError::Full));
 }
 
 #[tokio::test]
@@ -215,5 +307,8 @@ fn composites_without_children_refuse() {
     let mut sink = RoundRobin::new(none());
     assert!(sink.try_feed("x").is_err() && !sink.room(1) && !sink.is_connected());
     let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(sink.poll_ready(&mut cx, 1), Poll::Ready(Err(_))));
+    let mut sink = LeastLoaded::new(none());
+    assert!(sink.try_feed("x").is_err() && !sink.room(1) && !sink.fits(1));
     assert!(matches!(sink.poll_ready(&mut cx, 1), Poll::Ready(Err(_))));
 }

@@ -2,12 +2,14 @@
 
 mod each;
 mod fanout;
+mod least_loaded;
 mod pick;
 mod round_robin;
 mod set;
 mod sharded;
 
 pub use self::fanout::Fanout;
+pub use self::least_loaded::LeastLoaded;
 pub use self::round_robin::RoundRobin;
 pub use self::set::{LinkSet, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut};
 pub use self::sharded::Sharded;
