@@ -1,13 +1,15 @@
 //! The conformance suite over every sink and layer; nestings are in nestings.rs. Who adds one adds
 //! a line here.
 
+use std::time::Duration;
+
 use torq_message_sink::testing::conformance::{
     MemoryReceivers, Subject, check_all, forwards_every_method,
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, RoundRobin,
-    Sharded, StreamLink,
+    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, Rate,
+    RateLimit, RoundRobin, Sharded, StreamLink,
 };
 
 const CAPACITY: usize = 256;
@@ -75,6 +77,44 @@ async fn lazy_over_a_scripted_sink_conforms() {
 fn lazy_forwards_every_method() {
     // It has a policy of its own, which wins, and whose deadline it answers.
     forwards_every_method(Lazy::new, &["set_policy", "close_deadline"]);
+}
+
+/// A limit that is met all the time, of messages and of bytes.
+fn limited<S>(sink: S) -> RateLimit<S> {
+    let millisecond = Duration::from_millis(1);
+    RateLimit::new(sink)
+        .with_messages(Rate::new(3, millisecond).with_burst(7))
+        .with_bytes(Rate::new(20, millisecond).with_burst(50))
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_limit_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(RateLimit::new(buffered(link)), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_limit_that_is_met_conforms() {
+    // The suite is never idle, so the clock does not go on by itself.
+    tokio::spawn(async {
+        loop {
+            tokio::time::advance(Duration::from_micros(100)).await;
+        }
+    });
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(limited(buffered(link)), [peer])
+    })
+    .await;
+}
+
+#[test]
+fn rate_limit_forwards_every_method() {
+    // It feeds by `append`.
+    forwards_every_method(RateLimit::new, &["try_feed"]);
 }
 
 #[test]

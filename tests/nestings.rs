@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
     Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
-    NewlineDelimited, forward_sink,
+    NewlineDelimited, Rate, RateLimit, forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -132,6 +132,11 @@ mod sinks_conform {
         boxed: |p| {
             let children = (Box::new(p.sink()), Box::new(Fanout::new([p.lazy(), p.lazy()])));
             Box::new(Lazy::new(Fanout::new(children)))
+        };
+        rate_limit_around_and_below: |p| {
+            let rate = Rate::per_second(1_000_000_000);
+            let limited = RateLimit::new(p.sink()).with_bytes(rate);
+            RateLimit::new(Fanout::new((limited, p.lazy()))).with_messages(rate)
         };
         least_loaded_of_one: |p| Fanout::new((LeastLoaded::new([p.lazy()]), p.sink()));
         borrowed: |p| {

@@ -2,6 +2,8 @@
 
 mod buffered;
 mod lazy;
+mod rate_limit;
 
 pub use self::buffered::Buffered;
 pub use self::lazy::Lazy;
+pub use self::rate_limit::{Rate, RateLimit};
