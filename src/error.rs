@@ -16,6 +16,10 @@ pub enum TryFeedError {
     /// There is no room, no connection, and no attempt running: the last attempts were used up.
     #[error("not connected, and the attempts to connect are used up; feeding again starts anew")]
     NotConnected,
+    /// The peer could not be reached too often; until it is tried again nothing is let in. See
+    /// [`CircuitBreaker`](crate::CircuitBreaker).
+    #[error("the circuit is open after repeated failures; the peer is tried again after a while")]
+    CircuitOpen,
     /// The sink sleeps and cannot wake: the call was made outside a tokio runtime.
     #[error("cannot connect outside a tokio runtime; call it from a task or enter a runtime")]
     NoRuntime,
@@ -40,7 +44,7 @@ impl TryFeedError {
     /// Whether there is no connection and none is being made.
     #[must_use]
     pub const fn is_not_connected(self) -> bool {
-        matches!(self, Self::NotConnected | Self::NoRuntime)
+        matches!(self, Self::NotConnected | Self::CircuitOpen | Self::NoRuntime)
     }
 
     /// Whether the sink was closed for good.
@@ -62,6 +66,9 @@ impl TryFeedError {
 pub enum ErrorKind {
     /// The connection attempts allowed by the policy are used up; what was accepted is kept.
     Unreachable,
+    /// A [`CircuitBreaker`](crate::CircuitBreaker) lets nothing through for now, after repeated
+    /// failures; what was accepted is kept.
+    CircuitOpen,
     /// An endpoint that is none: unparsable, or impossible on this system.
     InvalidEndpoint,
     /// Waking was tried outside a tokio runtime, or on one that is shutting down.
@@ -97,6 +104,7 @@ impl fmt::Display for ErrorKind {
                 "could not be reached; messages are kept, and feeding or flushing tries again: \
                  start the peer, or raise `max_attempts`"
             }
+            Self::CircuitOpen => return TryFeedError::CircuitOpen.fmt(f),
             Self::InvalidEndpoint => "the endpoint is not valid",
             Self::NoRuntime => {
                 "cannot connect outside a running tokio runtime with io and time enabled; call \
@@ -263,6 +271,7 @@ impl From<TryFeedError> for SinkError {
         Self::new(match refusal {
             TryFeedError::Full => ErrorKind::Full,
             TryFeedError::NotConnected => ErrorKind::Unreachable,
+            TryFeedError::CircuitOpen => ErrorKind::CircuitOpen,
             TryFeedError::NoRuntime => ErrorKind::NoRuntime,
             TryFeedError::Closed => ErrorKind::Closed,
             // The numbers are not in the refusal, which is one byte; `poll_ready` has them.

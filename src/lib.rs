@@ -4,8 +4,8 @@
 //!
 //! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
 //! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`RoundRobin`],
-//!   [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`] to spare
-//!   them.
+//!   [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
+//!   to spare them.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
@@ -42,7 +42,7 @@ pub use crate::framing::{
     Decoder, FrameError, Frames, Framing, LengthPrefixed, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,
 };
-pub use crate::layer::{Buffered, Lazy, Rate, RateLimit};
+pub use crate::layer::{Buffered, Circuit, CircuitBreaker, Lazy, Rate, RateLimit};
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,
     StreamLink, TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,

@@ -2,10 +2,10 @@
 
 use torq_message_sink::testing::{Scripted, ScriptedIo, ScriptedSink, SinkPeer};
 use torq_message_sink::{
-    Backoff, Buffered, ConnectionEnd, Endpoint, EndpointError, Event, Fanout, FrameError, Lazy,
-    LazyPolicy, LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer,
-    MemorySink, MemoryStream, Rate, RateLimit, Report, SinkError, TcpSink, TryFeedError, UnixSink,
-    future,
+    Backoff, Buffered, Circuit, CircuitBreaker, ConnectionEnd, Endpoint, EndpointError, Event,
+    Fanout, FrameError, Lazy, LazyPolicy, LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector,
+    MemoryIo, MemoryPeer, MemorySink, MemoryStream, Rate, RateLimit, Report, SinkError, TcpSink,
+    TryFeedError, UnixSink, future,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -29,7 +29,7 @@ impl<T: Send + Unpin> SendUnpin for T {}
 fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
     all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
-    all_are!(Everything: RateLimit<Sinks>, LeastLoaded<Vec<Sinks>>);
+    all_are!(Everything: RateLimit<Sinks>, CircuitBreaker<Sinks>, LeastLoaded<Vec<Sinks>>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
     all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
 }
@@ -40,7 +40,7 @@ fn data_is_send_sync_unpin() {
     all_are!(Everything: Report, LeafReport, SinkError, TryFeedError, EndpointError, FrameError);
     all_are!(std::error::Error: SinkError, TryFeedError, EndpointError, FrameError);
     all_are!(Clone: Event, LeafReport, LazyPolicy, Endpoint);
-    all_are!(Copy: Rate);
+    all_are!(Copy: Circuit, Rate);
     all_are!(Copy: TryFeedError, FrameError, LengthPrefixed);
 }
 

@@ -8,8 +8,8 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, Rate,
-    RateLimit, RoundRobin, Sharded, StreamLink,
+    Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
+    Rate, RateLimit, RoundRobin, Sharded, StreamLink,
 };
 
 const CAPACITY: usize = 256;
@@ -115,6 +115,21 @@ async fn rate_limit_that_is_met_conforms() {
 fn rate_limit_forwards_every_method() {
     // It feeds by `append`.
     forwards_every_method(RateLimit::new, &["try_feed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn circuit_breaker_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        let sink = CircuitBreaker::new(buffered(link)).with_stall_timeout(Some(Duration::MAX));
+        subject(sink, [peer])
+    })
+    .await;
+}
+
+#[test]
+fn circuit_breaker_forwards_every_method() {
+    forwards_every_method(CircuitBreaker::new, &[]);
 }
 
 #[test]

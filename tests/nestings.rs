@@ -4,7 +4,7 @@
 use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
-    Buffered, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
+    Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
     NewlineDelimited, Rate, RateLimit, forward_sink,
 };
 
@@ -137,6 +137,10 @@ mod sinks_conform {
             let rate = Rate::per_second(1_000_000_000);
             let limited = RateLimit::new(p.sink()).with_bytes(rate);
             RateLimit::new(Fanout::new((limited, p.lazy()))).with_messages(rate)
+        };
+        circuit_breakers: |p| {
+            let limited = RateLimit::new(CircuitBreaker::new(p.sink()));
+            CircuitBreaker::new(Fanout::new((CircuitBreaker::new(p.lazy()), limited)))
         };
         least_loaded_of_one: |p| Fanout::new((LeastLoaded::new([p.lazy()]), p.sink()));
         borrowed: |p| {

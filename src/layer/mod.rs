@@ -1,9 +1,11 @@
 //! Layers: sinks that wrap a sink or a link.
 
 mod buffered;
+mod circuit_breaker;
 mod lazy;
 mod rate_limit;
 
 pub use self::buffered::Buffered;
+pub use self::circuit_breaker::{Circuit, CircuitBreaker};
 pub use self::lazy::Lazy;
 pub use self::rate_limit::{Rate, RateLimit};

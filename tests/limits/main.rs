@@ -1,3 +1,4 @@
-//! The layers that spare a peer: the rate limit.
+//! The layers that spare a peer: the rate limit and the circuit breaker.
 
+mod circuit_breaker;
 mod rate_limit;
