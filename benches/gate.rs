@@ -1,7 +1,7 @@
-//! Makes tables of what `instr_send` and `instr_decode` have counted, and fails when a limit is
-//! broken.
+//! Makes tables of what `instr_send`, `instr_layers` and `instr_decode` have counted, and fails when
+//! a limit is broken.
 //!
-//! `cargo bench --features instr` runs all three.
+//! `cargo bench --features instr` runs all four.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Flushes that lie between a row's two runs; as in `instr_send.rs`.
+/// Flushes that lie between a row's two runs; as in `instr_send.rs` and `instr_layers.rs`.
 const FLUSHES: f64 = 16.0;
 
 /// Frames in the chunks that lie between a row's two runs, when the chunks hold whole frames and
@@ -59,6 +59,10 @@ const LIMITS: &[Limit] = &[
     ("try_feed_sinks", "try_feed_two", &["tick"], Bound::More(8.0)),
     ("feed_sinks", "feed_two", &["b64", "b512"], Bound::More(0.0)),
     ("flush_sinks", "flush_two", &["full"], Bound::More(300.0)),
+    ("try_feed_limited", "try_feed_bare", &["b64"], Bound::More(11.0)),
+    ("try_feed_breaker", "try_feed_bare", &["b64"], Bound::More(4.0)),
+    ("flush_limited", "flush_bare", &["full"], Bound::More(20.0)),
+    ("flush_breaker", "flush_bare", &["full"], Bound::More(40.0)),
     ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
     ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];

@@ -1,8 +1,8 @@
 //! The stacks of this library that are measured.
 
 use torq_message_sink::{
-    Buffered, Encode, Fanout, Lazy, Link, MessageSink, SinkError, SinkFactory, SinkStack, TcpSink,
-    UnixSink,
+    Buffered, CircuitBreaker, Encode, Fanout, Lazy, Link, MessageSink, Rate, RateLimit, SinkError,
+    SinkFactory, SinkStack, TcpSink, UnixSink,
 };
 
 use super::peers::SEND_BUFFER;
@@ -16,6 +16,17 @@ pub(crate) async fn typed(peers: &Peers) -> Sink<Typed> {
     let tcp = TcpSink::new(peers.tcp.to_string()).expect("an address");
     let unix = UnixSink::new(&peers.unix).expect("a short path");
     connected(Fanout::new((tcp, unix.with_send_buffer(Some(SEND_BUFFER))))).await
+}
+
+/// The typed stack below limits that are never met.
+pub(crate) async fn limited(peers: &Peers) -> Sink<RateLimit<Typed>> {
+    let rate = Rate::per_second(1 << 40);
+    Sink(RateLimit::new(typed(peers).await.0).with_messages(rate).with_bytes(rate))
+}
+
+/// The typed stack below a circuit that stays closed.
+pub(crate) async fn breaker(peers: &Peers) -> Sink<CircuitBreaker<Typed>> {
+    Sink(CircuitBreaker::new(typed(peers).await.0))
 }
 
 /// A fan-out over whole sinks.
