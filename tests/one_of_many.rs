@@ -1,11 +1,12 @@
 //! Composites that bring each message to one of their children: in turn, by load, or by its key.
 
+use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
 
 use torq_message_sink::testing::{ScriptedSink, SinkPeer};
 use torq_message_sink::{
-    Backoff, Buffered, ErrorKind, Keyed, Lazy, LazyPolicy, LeastLoaded, MemoryPeer, MemorySink,
-    MessageSink, RoundRobin, Sharded, SinkState, TryFeedError,
+    Backoff, Buffered, Encode, ErrorKind, Keyed, Lazy, LazyPolicy, LeastLoaded, MemoryPeer,
+    MemorySink, MessageSink, RoundRobin, Sharded, SinkError, SinkState, TryFeedError,
 };
 
 fn scripted<const N: usize>(room: [usize; N]) -> ([ScriptedSink; N], [SinkPeer; N]) {
@@ -311,4 +312,74 @@ fn composites_without_children_refuse() {
     let mut sink = LeastLoaded::new(none());
     assert!(sink.try_feed("x").is_err() && !sink.room(1) && !sink.fits(1));
     assert!(matches!(sink.poll_ready(&mut cx, 1), Poll::Ready(Err(_))));
+}
+
+/// A sink whose state is another one each time somebody looks, as those of links are that try to
+/// connect in tasks of their own.
+struct Flipping {
+    looks: Cell<usize>,
+    states: &'static [SinkState],
+    has_room: bool,
+    fed: usize,
+}
+
+impl Flipping {
+    fn new(states: &'static [SinkState], has_room: bool, looks: usize) -> Self {
+        Self { looks: Cell::new(looks), states, has_room, fed: 0 }
+    }
+}
+
+impl MessageSink for Flipping {
+    fn try_feed<M: Encode + ?Sized>(&mut self, _: &M) -> Result<(), TryFeedError> {
+        self.fed += usize::from(self.has_room);
+        if self.has_room { Ok(()) } else { Err(TryFeedError::Full) }
+    }
+    fn room(&self, _: usize) -> bool {
+        self.has_room
+    }
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: usize) -> Poll<Result<(), SinkError>> {
+        if self.has_room { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        Poll::Ready(Ok(()))
+    }
+    fn state(&self) -> SinkState {
+        self.looks.set(self.looks.get() + 1);
+        self.states[self.looks.get() % self.states.len()]
+    }
+}
+
+#[test]
+fn room_is_a_promise_whatever_peers_do_in_the_meantime() {
+    use SinkState::{Asleep, BackingOff, Connecting};
+    let mut cx = Context::from_waker(Waker::noop());
+    for looks in 0..12 {
+        let child = |states, has_room| Flipping::new(states, has_room, looks);
+        // Both try on, and only one has room.
+        let mut sink = RoundRobin::new([
+            child(&[BackingOff, Connecting, Connecting], true),
+            child(&[Connecting, BackingOff], false),
+        ]);
+        assert!(sink.room(1));
+        assert_eq!(sink.try_feed("a"), Ok(()), "`room`, {looks}");
+        assert_eq!((sink.try_ready(1), sink.try_feed("b")), (Ok(()), Ok(())), "{looks}");
+        // One without room seems to be there, now and then.
+        let mut sink = RoundRobin::new([
+            child(&[BackingOff], true),
+            child(&[BackingOff, BackingOff, Asleep], false),
+        ]);
+        if sink.poll_ready(&mut cx, 1).is_ready() {
+            assert_eq!(sink.try_feed("c"), Ok(()), "`poll_ready`, {looks}");
+        }
+    }
+}
+
+#[test]
+fn sharded_over_nothing_takes_nothing() {
+    let mut sink = Sharded::new(Vec::<ScriptedSink>::new());
+    assert!(!sink.room(1) && !sink.fits(1));
+    assert_eq!(sink.try_ready(1), Err(TryFeedError::NotConnected));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(sink.poll_ready(&mut cx, 1), Poll::Ready(Err(_))));
+    assert_eq!(sink.try_feed("a"), Err(TryFeedError::NotConnected));
 }

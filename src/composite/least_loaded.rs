@@ -70,6 +70,8 @@ pub struct LeastLoaded<T> {
     pair: [usize; 2],
     random: Rng,
     fed: Distribution,
+    /// Whether room was promised for the next message.
+    promised: bool,
 }
 
 impl<T: SinkSet> LeastLoaded<T> {
@@ -82,7 +84,8 @@ impl<T: SinkSet> LeastLoaded<T> {
     /// make the same choices.
     pub fn with_seed(children: T, seed: u64) -> Self {
         let (count, random) = (each::count(&children), Rng::with_seed(seed));
-        let mut this = Self { children, count, pair: [0; 2], random, fed: Distribution::default() };
+        let fed = Distribution::default();
+        let mut this = Self { children, count, pair: [0; 2], random, fed, promised: false };
         this.draw();
         this
     }
@@ -145,7 +148,8 @@ impl<T: SinkSet> MessageSink for LeastLoaded<T> {
             return Ok(());
         }
         let first = self.look(len).lesser();
-        let (index, _) = pick::feed(&mut self.children, first, msg, len)?;
+        let promised = std::mem::take(&mut self.promised);
+        let (index, _) = pick::feed(&mut self.children, first, msg, len, promised)?;
         self.count(index);
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Composites that bring each message to one of their children: an order to ask them in, and the
 //! first that takes it.
 //!
-//! The children asked are those of the best [`Class`] that there is.
+//! The children asked are those whose peer is there, or if there are none, all others: see
+//! [`Class`].
 
+use std::ops::{Range, RangeInclusive};
 use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
@@ -24,12 +26,16 @@ macro_rules! any_child {
     };
     (@try_ready) => {
         fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
-            $crate::composite::pick::try_ready(&mut self.children, len)
+            let ready = $crate::composite::pick::try_ready(&mut self.children, len);
+            self.promised |= ready.is_ok();
+            ready
         }
     };
     (@poll_ready) => {
         fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
-            $crate::composite::pick::poll_ready(&mut self.children, cx, len)
+            let ready = $crate::composite::pick::poll_ready(&mut self.children, cx, len);
+            self.promised |= matches!(ready, Poll::Ready(Ok(())));
+            ready
         }
     };
     (@poll_connect) => {
@@ -100,7 +106,8 @@ pub(super) fn fits<T: SinkSet>(children: &T, index: usize, len: usize) -> bool {
 }
 
 /// Feeds the first child that takes the message, from child `first` to the last and then from the
-/// first on; says which one that was, and how many there are.
+/// first on; says which one that was, and how many there are. Where room was `promised`, a child
+/// whose peer is away keeps the promise if no other does: peers come and go in the meantime.
 #[cold]
 #[inline(never)]
 pub(super) fn feed<T, M>(
@@ -108,33 +115,41 @@ pub(super) fn feed<T, M>(
     first: usize,
     msg: &M,
     len: usize,
+    promised: bool,
 ) -> Result<(usize, usize), TryFeedError>
 where
     T: SinkSet,
     M: Encode + ?Sized,
 {
-    let class = Class::best(children);
+    let rounds: &[Classes] = match Class::best(children) {
+        Class::There if !promised => &[THERE],
+        Class::Closed => &[CLOSED],
+        // Not one class after the other: a child may change its class between two looks.
+        _ => &[THERE, Class::Connecting..=Class::Connecting, ABSENT],
+    };
     let mut refusal = None;
-    for turn in [first..usize::MAX, 0..first] {
-        let mut feed = Feed { msg, len, class, turn, at: 0, fed: None, refusal };
-        children.visit_mut(&mut feed);
-        if let Some(index) = feed.fed {
-            return Ok((index, feed.at));
+    for classes in rounds {
+        for turn in [first..usize::MAX, 0..first] {
+            let mut feed = Feed { msg, len, classes, turn, at: 0, fed: None, refusal };
+            children.visit_mut(&mut feed);
+            if let Some(index) = feed.fed {
+                return Ok((index, feed.at));
+            }
+            refusal = feed.refusal;
         }
-        refusal = feed.refusal;
     }
     Err(refusal.unwrap_or(TryFeedError::Full))
 }
 
 pub(super) fn room<T: SinkSet>(children: &T, len: usize) -> bool {
-    let mut room = Room { len, class: Class::best(children), any: false };
+    let mut room = Room { len, classes: Class::asked(children), any: false };
     children.visit(&mut room);
     room.any
 }
 
 pub(super) fn try_ready<T: SinkSet>(children: &mut T, len: usize) -> Result<(), TryFeedError> {
-    let class = Class::best(children);
-    let mut ready = TryReady { len, class, ready: false, refusal: None };
+    let classes = Class::asked(children);
+    let mut ready = TryReady { len, classes, ready: false, refusal: None };
     children.visit_mut(&mut ready);
     match ready.refusal {
         _ if ready.ready => Ok(()),
@@ -175,7 +190,8 @@ pub(super) fn any_connected<T: SinkSet>(children: &T) -> bool {
     connected.0
 }
 
-/// How good it is to be given a message: the best class that there is takes turns.
+/// How good it is to be given a message. A child changes from connecting to being away and back by
+/// itself, at any time; so these two are asked together, the connecting ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     /// The peer is there, or nobody has looked yet.
@@ -186,6 +202,15 @@ enum Class {
 }
 
 impl Class {
+    /// Those whose room is the composite's.
+    fn asked<T: SinkSet>(children: &T) -> Classes {
+        match Self::best(children) {
+            Self::There => THERE,
+            Self::Closed => CLOSED,
+            _ => ABSENT,
+        }
+    }
+
     /// The best of any child.
     #[inline]
     fn best<T: SinkSet>(children: &T) -> Self {
@@ -202,6 +227,12 @@ impl Class {
         }
     }
 }
+
+type Classes = RangeInclusive<Class>;
+
+const THERE: Classes = Class::There..=Class::There;
+const ABSENT: Classes = Class::Connecting..=Class::Away;
+const CLOSED: Classes = Class::Closed..=Class::Closed;
 
 // One visitor per question: what it carries, and what it does with each sink.
 
@@ -226,9 +257,9 @@ impl<M: Encode + ?Sized> VisitSinkMut for Append<'_, M> {
 struct Feed<'a, M: ?Sized> {
     msg: &'a M,
     len: usize,
-    class: Class,
-    /// The children to be asked.
-    turn: std::ops::Range<usize>,
+    /// The children to be asked: of which classes, and where they stand.
+    classes: &'a Classes,
+    turn: Range<usize>,
     at: usize,
     fed: Option<usize>,
     refusal: Option<TryFeedError>,
@@ -238,7 +269,7 @@ impl<M: Encode + ?Sized> VisitSinkMut for Feed<'_, M> {
     fn visit<S: MessageSink>(&mut self, sink: &mut S) {
         let at = self.at;
         self.at += 1;
-        let asked = self.turn.contains(&at) && Class::of(sink.state()) == self.class;
+        let asked = self.turn.contains(&at) && self.classes.contains(&Class::of(sink.state()));
         if self.fed.is_some() || !asked {
             return;
         }
@@ -262,14 +293,14 @@ fn gather_refusal(all: &mut Option<TryFeedError>, one: TryFeedError) {
 
 struct TryReady {
     len: usize,
-    class: Class,
+    classes: Classes,
     ready: bool,
     refusal: Option<TryFeedError>,
 }
 
 impl VisitSinkMut for TryReady {
     fn visit<S: MessageSink>(&mut self, sink: &mut S) {
-        if self.ready || Class::of(sink.state()) != self.class {
+        if self.ready || !self.classes.contains(&Class::of(sink.state())) {
             return;
         }
         match sink.try_ready(self.len) {
@@ -334,13 +365,13 @@ impl VisitSink for Fits {
 
 struct Room {
     len: usize,
-    class: Class,
+    classes: Classes,
     any: bool,
 }
 
 impl VisitSink for Room {
     fn visit<S: MessageSink>(&mut self, sink: &S) {
-        self.any |= Class::of(sink.state()) == self.class && sink.room(self.len);
+        self.any |= self.classes.contains(&Class::of(sink.state())) && sink.room(self.len);
     }
 }
 

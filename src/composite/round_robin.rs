@@ -16,8 +16,9 @@ use crate::sink::{End, Event, MessageSink, Report, SinkState};
 ///
 /// The order is that of the children. One that has no room is passed over, and so is one whose peer
 /// is away: whose last attempt to connect failed, or who connects for the first time while another
-/// is connected. When all are away, all are as good as any. With no room in any child whose peer is
-/// there, the message waits for one of those: it is never put where nobody may come for it.
+/// is connected. When all are away, all are as good as any; of those, one that still connects goes
+/// before one whose attempt failed. With no room in any child whose peer is there, the message waits
+/// for one of those: it is not put where nobody may come for it.
 ///
 /// What a child has accepted stays with it, also when its peer goes away then; messages of different
 /// children arrive in no order. To keep what belongs together on one child, use
@@ -59,12 +60,14 @@ pub struct RoundRobin<T> {
     /// The child whose turn it is.
     next: usize,
     fed: Distribution,
+    /// Whether room was promised for the next message.
+    promised: bool,
 }
 
 impl<T> RoundRobin<T> {
     /// A round-robin over `children`: a tuple, an array or a vector of sinks.
     pub fn new(children: T) -> Self {
-        Self { children, next: 0, fed: Distribution::default() }
+        Self { children, next: 0, fed: Distribution::default(), promised: false }
     }
 
     /// The children.
@@ -94,7 +97,8 @@ impl<T: SinkSet> MessageSink for RoundRobin<T> {
         if self.append(msg, len) {
             return Ok(());
         }
-        let (index, children) = pick::feed(&mut self.children, self.next, msg, len)?;
+        let promised = std::mem::take(&mut self.promised);
+        let (index, children) = pick::feed(&mut self.children, self.next, msg, len, promised)?;
         self.count(index, children);
         Ok(())
     }

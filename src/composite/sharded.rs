@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::composite::each::{self, each_child};
+use crate::composite::each::{self, Step, each_child};
 use crate::composite::{SinkSet, VisitSinkMut};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
@@ -61,6 +61,11 @@ impl<T> Sharded<T> {
 }
 
 impl<T: SinkSet> Sharded<T> {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        each::count(&self.children) == 0
+    }
+
     /// The index of the child that `msg` belongs to.
     #[inline]
     fn shard<M: Encode + ?Sized>(&self, msg: &M) -> u64 {
@@ -100,10 +105,32 @@ impl<T: SinkSet> MessageSink for Sharded<T> {
         feed.fed
     }
 
+    #[inline]
+    fn fits(&self, len: usize) -> bool {
+        !self.is_empty() && each::fits(&self.children, len)
+    }
+
+    fn room(&self, len: usize) -> bool {
+        !self.is_empty() && each::room(&self.children, len)
+    }
+
+    fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
+        if self.is_empty() {
+            return Err(TryFeedError::NotConnected);
+        }
+        each::try_ready(&mut self.children, len)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
+        if self.is_empty() {
+            return Poll::Ready(Err(TryFeedError::NotConnected.into()));
+        }
+        each::poll(&mut self.children, cx, Step::Ready(len))
+    }
+
     each_child! {
-        fits accepts room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect
-        hurry end state is_connected accepted_bytes outstanding_bytes report_into take_events
-        set_policy close_deadline
+        accepts poll_flush poll_close poll_disconnect poll_connect hurry end state is_connected
+        accepted_bytes outstanding_bytes report_into take_events set_policy close_deadline
     }
 }
 
