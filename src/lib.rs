@@ -31,8 +31,8 @@ mod timer;
 
 pub use crate::buffer::Pending;
 pub use crate::composite::{
-    Fanout, LeastLoaded, LinkSet, RoundRobin, Sharded, SinkSet, VisitLink, VisitLinkMut, VisitSink,
-    VisitSinkMut,
+    BestEffort, Fanout, LeastLoaded, LinkSet, Quorum, RoundRobin, Sharded, SinkSet, VisitLink,
+    VisitLinkMut, VisitSink, VisitSinkMut,
 };
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};

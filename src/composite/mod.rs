@@ -1,15 +1,19 @@
 //! Composites: links over several links, and sinks over several sinks.
 
+mod best_effort;
 mod each;
 mod fanout;
 mod least_loaded;
 mod pick;
+mod quorum;
 mod round_robin;
 mod set;
 mod sharded;
 
+pub use self::best_effort::BestEffort;
 pub use self::fanout::Fanout;
 pub use self::least_loaded::LeastLoaded;
+pub use self::quorum::Quorum;
 pub use self::round_robin::RoundRobin;
 pub use self::set::{LinkSet, SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut};
 pub use self::sharded::Sharded;

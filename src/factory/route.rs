@@ -49,6 +49,18 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.taken(),)+ }
             }
 
+            fn gates(&self) -> bool {
+                match self { $(Self::$variant(link) => link.gates(),)+ }
+            }
+
+            fn required(&self) -> u64 {
+                match self { $(Self::$variant(link) => link.required(),)+ }
+            }
+
+            fn give_way<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, needed: bool) {
+                match self { $(Self::$variant(link) => link.give_way(pending, to, needed),)+ }
+            }
+
             fn reached(&self) -> u64 {
                 match self { $(Self::$variant(link) => link.reached(),)+ }
             }

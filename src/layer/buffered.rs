@@ -149,7 +149,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         let written = self.link.try_write(pending);
-        self.release();
+        self.release(frame);
         if written.is_err() || self.link.state() == SinkState::Asleep {
             self.fall_asleep();
         }
@@ -170,7 +170,9 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if self.reopen(frame)? {
             return Poll::Ready(Ok(()));
         }
-        match self.poll_push(cx)? {
+        let pushed = self.poll_push(cx)?;
+        self.release(frame);
+        match pushed {
             _ if self.open(frame) => Poll::Ready(Ok(())),
             _ if self.phase == Phase::Asleep && self.reopen(frame)? => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
@@ -215,7 +217,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if ended.is_ready() {
             budget.made_progress();
         }
-        self.release();
+        self.release(if ended.is_ready() { usize::MAX } else { 0 });
         if let Poll::Ready(Err(_)) = ended {
             self.fall_asleep();
         }
@@ -225,7 +227,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// The link lags behind, or has failed.
     #[cold]
     fn after_push(&mut self, pushed: Poll<Result<(), SinkError>>) -> Poll<Result<(), SinkError>> {
-        self.release();
+        self.release(0);
         match pushed {
             Poll::Ready(Err(_)) => self.fall_asleep(),
             // A peer has gone when there was nothing more for it: the next message wakes its link.
@@ -238,8 +240,18 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         pushed
     }
 
-    /// Forgets what the link has taken.
-    fn release(&mut self) {
+    /// Forgets what the link has taken. What it keeps for children alone that do not gate may stay
+    /// as long as the rest is room for a frame of `frame` bytes, and for half the capacity or one
+    /// write.
+    fn release(&mut self, frame: usize) {
+        let pending = Pending::new(self.store.pending(), self.start, &self.framing);
+        let required = self.link.required().min(pending.end());
+        if required > self.link.taken() {
+            let kept = pending.end().saturating_sub(self.link.taken());
+            let spare = (self.write_size as usize).min(self.capacity / 2).max(frame) as u64;
+            let needed = kept.saturating_add(spare) > self.capacity as u64;
+            self.link.give_way(pending, required, needed);
+        }
         let taken = self.link.taken();
         // A link that claims more than it was shown is given what it was shown.
         let len = taken.saturating_sub(self.start).min(self.store.len() as u64);
@@ -248,15 +260,27 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         self.lagging = !self.store.is_empty();
     }
 
+    /// Bytes that are kept for those that gate.
+    #[inline]
+    fn required_len(&self) -> usize {
+        let end = self.start + self.store.len() as u64;
+        // At most all of the buffer, so it is a `usize`.
+        (end - self.link.required().clamp(self.start, end)) as usize
+    }
+
     /// Opens the window for a frame of `frame` bytes at least, if there is room for it. It opens to
-    /// one write's worth when nothing is pending, and to the capacity when the link lags behind.
+    /// one write's worth when those that gate have everything, and to the capacity when they lag
+    /// behind.
     #[inline]
     fn open(&mut self, frame: usize) -> bool {
         if self.phase != Phase::Awake {
             return false;
         }
         let write_size = self.write_size as usize;
-        let room = if self.store.is_empty() { write_size.max(frame) } else { self.capacity };
+        let room = match self.required_len() {
+            0 => self.store.len().saturating_add(write_size.max(frame)),
+            _ => self.capacity,
+        };
         self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
         self.store.has(frame)
     }
@@ -366,7 +390,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn room(&self, len: usize) -> bool {
-        self.frame_size(len).is_ok_and(|frame| frame <= self.capacity - self.store.len())
+        self.frame_size(len).is_ok_and(|frame| frame <= self.capacity - self.required_len())
     }
 
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
@@ -442,7 +466,10 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         self.link.end(end, pending);
         match end {
-            End::Sleep => self.fall_asleep(),
+            End::Sleep => {
+                self.release(usize::MAX);
+                self.fall_asleep();
+            }
             End::Close => {
                 self.start += self.store.len() as u64;
                 self.store.free();
@@ -491,7 +518,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
 impl<L: Link, F: Framing> HandBack for Buffered<L, F> {
     fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
-        self.release();
+        self.release(0);
         let pending = self.pending();
         let mut kept = pending.boundary(self.start, self.link.reached()).0;
         if kept < self.link.reached() {

@@ -197,6 +197,7 @@ impl Cursor {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             state,
+            gates: true,
             accepted: self.passed().plus(self.count(left, messages)),
             written: self.written_whole(),
             buffered: self.count(left, messages).plus(self.unfinished()),

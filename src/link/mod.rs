@@ -88,6 +88,29 @@ pub trait Link {
     /// Always a frame boundary; never moves back.
     fn taken(&self) -> u64;
 
+    /// Whether it gates: whether a flush, a connect and the room in the buffer wait for it. Default:
+    /// yes.
+    #[inline]
+    fn gates(&self) -> bool {
+        true
+    }
+
+    /// Position up to which those that gate have taken everything: what [`taken`](Self::taken) is
+    /// behind by, only links keep that do not. Of a link that does not gate, it is no limit:
+    /// `u64::MAX`. Default: what was taken.
+    #[inline]
+    fn required(&self) -> u64 {
+        self.taken()
+    }
+
+    /// Makes those links that do not gate leave out what they have not taken up to `to`, a frame
+    /// boundary: all of them where the room is `needed`, otherwise those whose peer is away.
+    /// Default: nothing, since a link gates.
+    #[inline]
+    fn give_way<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, needed: bool) {
+        let _ = (pending, to, needed);
+    }
+
     /// Position behind the last byte that a connection which is up has taken: what comes from here
     /// on nobody has seen. Back at [`taken`](Self::taken) when the connection has ended; of a
     /// composite, the furthest of its children.

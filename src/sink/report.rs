@@ -68,6 +68,9 @@ pub struct LeafReport {
     pub endpoint: Endpoint,
     /// What it is doing about its connection.
     pub state: SinkState,
+    /// Whether it gates: whether feeds and flushes wait for it. Not so within a
+    /// [`BestEffort`](crate::BestEffort).
+    pub gates: bool,
     /// Everything fed to it so far.
     pub accepted: Count,
     /// Frames that a kernel took whole.
@@ -98,6 +101,7 @@ impl LeafReport {
             service: None,
             endpoint,
             state,
+            gates: true,
             accepted: Count::default(),
             written: Count::default(),
             buffered: Count::default(),
@@ -108,6 +112,12 @@ impl LeafReport {
             error: None,
             events_lost: 0,
         }
+    }
+
+    /// Counts what passed it by because there was no room for it.
+    pub(crate) fn add_missed(&mut self, missed: Count) {
+        self.accepted = self.accepted.plus(missed);
+        self.dropped.add(DropReason::Skipped, missed);
     }
 
     /// Whether the conservation law holds. It always does; this is for tests of links and layers of

@@ -48,6 +48,28 @@ impl<T: LinkSet> Link for Fanout<T> {
         self.taken
     }
 
+    /// Whether any child does.
+    #[inline]
+    fn gates(&self) -> bool {
+        let mut gates = Gates(false);
+        self.children.visit(&mut gates);
+        gates.0
+    }
+
+    /// What the slowest child has taken that gates.
+    #[inline]
+    fn required(&self) -> u64 {
+        let mut required = Required(u64::MAX);
+        self.children.visit(&mut required);
+        required.0
+    }
+
+    fn give_way<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, needed: bool) {
+        let mut each = GiveWay { pending, to, needed, slowest: u64::MAX };
+        self.children.visit_mut(&mut each);
+        self.taken = each.slowest;
+    }
+
     /// What the fastest child has reached.
     fn reached(&self) -> u64 {
         let mut furthest = Furthest(0);
@@ -91,12 +113,13 @@ impl<T: LinkSet> Link for Fanout<T> {
         self.children.visit_mut(&mut Hurry(pending));
     }
 
-    /// The worst state of any child: connected only when all are.
+    /// The worst state of any child that gates: connected only when all these are. The best of all
+    /// where none gates.
     #[inline]
     fn state(&self) -> SinkState {
-        let mut worst = Worst(SinkState::Connected);
-        self.children.visit(&mut worst);
-        worst.0
+        let mut states = States { worst: None, best: None };
+        self.children.visit(&mut states);
+        states.worst.or(states.best).unwrap_or(SinkState::Connected)
     }
 
     /// The smallest that any child asks for.
@@ -117,6 +140,16 @@ impl<T: LinkSet> Link for Fanout<T> {
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.children.visit_mut(&mut TakeEvents(each));
+    }
+}
+
+impl<T: LinkSet> Fanout<T> {
+    /// Visits every child with what may move it, and sees what the slowest has taken then.
+    pub(in crate::composite) fn visit_links<V: VisitLinkMut>(&mut self, visitor: &mut V) {
+        self.children.visit_mut(visitor);
+        let mut slowest = Slowest(u64::MAX);
+        self.children.visit(&mut slowest);
+        self.taken = slowest.0;
     }
 }
 
@@ -178,6 +211,20 @@ struct SkipEach<'a, F> {
 impl<F: Framing> VisitLinkMut for SkipEach<'_, F> {
     fn visit<L: Link>(&mut self, link: &mut L) {
         link.skip(self.pending, self.to, self.skip);
+        self.slowest = self.slowest.min(link.taken());
+    }
+}
+
+struct GiveWay<'a, F> {
+    pending: Pending<'a, F>,
+    to: u64,
+    needed: bool,
+    slowest: u64,
+}
+
+impl<F: Framing> VisitLinkMut for GiveWay<'_, F> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.give_way(self.pending, self.to, self.needed);
         self.slowest = self.slowest.min(link.taken());
     }
 }
@@ -259,12 +306,48 @@ impl VisitLink for SmallestWrite {
     }
 }
 
-struct Worst(SinkState);
+struct States {
+    /// Of those that gate.
+    worst: Option<SinkState>,
+    /// Of the others.
+    best: Option<SinkState>,
+}
 
-impl VisitLink for Worst {
+impl VisitLink for States {
     #[inline]
     fn visit<L: Link>(&mut self, link: &L) {
-        self.0 = self.0.max(link.state());
+        let state = link.state();
+        if link.gates() {
+            self.worst = self.worst.max(Some(state));
+        } else {
+            self.best = Some(self.best.map_or(state, |best| best.min(state)));
+        }
+    }
+}
+
+struct Slowest(u64);
+
+impl VisitLink for Slowest {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.min(link.taken());
+    }
+}
+
+struct Gates(bool);
+
+impl VisitLink for Gates {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0 || link.gates();
+    }
+}
+
+struct Required(u64);
+
+impl VisitLink for Required {
+    #[inline]
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.min(link.required());
     }
 }
 

@@ -20,7 +20,12 @@ mod sinks;
 ///
 /// All children gate. Over links the buffer keeps a frame until the slowest has it; over sinks a
 /// message goes to all children or to none, so the fullest one says when there is room. A flush
-/// waits for all.
+/// waits for all. A child that shall not hold up the others is wrapped in a
+/// [`BestEffort`](crate::BestEffort); where some of the children are enough, there is
+/// [`Quorum`](crate::Quorum). Which child has failed, why, and what it misses stands in the
+/// [`Report`](crate::Report): a leaf for each link, in their order, with
+/// [`gates`](crate::LeafReport::gates), `state`, `error`, `buffered` (what it is behind by) and
+/// `dropped.skipped` (what it has missed).
 ///
 /// Being what its children are, it nests: in itself, and at either level
 /// (`Fanout<(Lazy<Buffered<Fanout<(TcpSink, TcpSink)>>>, Lazy<Buffered<UnixSink>>)>`). A
@@ -71,7 +76,7 @@ mod sinks;
 /// ```
 #[derive(Debug)]
 pub struct Fanout<T> {
-    children: T,
+    pub(super) children: T,
     /// Over links: what the slowest child had taken after the last write.
     taken: u64,
 }
