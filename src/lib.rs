@@ -50,8 +50,8 @@ pub use crate::link::{
 pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
 pub use crate::registry::{
-    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Pattern, Registry, Role, Service,
-    Target, WhenFull,
+    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Isolation, Pattern, Registry, Role,
+    Service, Target, WhenFull,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,

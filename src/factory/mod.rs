@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use self::stack::SinkStack;
-use crate::composite::Fanout;
+use crate::composite::{BestEffort, Fanout, Quorum};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Leaf, Route};
@@ -19,7 +19,7 @@ use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
 use crate::link::{StreamLink, TcpConnector, UnixConnector};
-use crate::registry::{ConfigError, Registry, Service, Target};
+use crate::registry::{ConfigError, Isolation, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
 /// Builds sinks by the names of services.toml.
@@ -96,19 +96,35 @@ impl SinkFactory {
             Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
             // The only pattern there is by now. What is nested in it is of the same pattern, and a
             // fan-out of fan-outs is a fan-out.
-            Target::Composite { .. } => {
-                let leaves = self.registry.leaves(service);
-                let mut links = Vec::with_capacity(leaves.len());
-                for service in leaves {
-                    links.push(leaf(service)?);
-                }
-                Route::Fanout(Fanout::new(links))
-            }
+            Target::Composite { isolation, .. } => self.fanout(service, *isolation)?,
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
         let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
+    }
+
+    /// The fan-out to all endpoints that a composite leads to.
+    fn fanout(&self, service: &Service, isolation: Isolation) -> Result<Route, SinkError> {
+        let branches = self.registry.branches(service);
+        let mut links = Vec::with_capacity(branches.len());
+        for (service, _) in &branches {
+            links.push(leaf(service)?);
+        }
+        if isolation == Isolation::All && branches.iter().all(|(_, gates)| *gates) {
+            return Ok(Route::Fanout(Fanout::new(links)));
+        }
+        let needed = match isolation {
+            Isolation::Quorum(needed) => usize::from(needed),
+            // All that gate.
+            Isolation::All | Isolation::BestEffort => usize::MAX,
+        };
+        let gates = branches.iter().map(|(_, gates)| *gates);
+        let children = links
+            .into_iter()
+            .zip(gates)
+            .map(|(link, gates)| BestEffort::new(link).with_gating(gates));
+        Ok(Route::Isolated(Quorum::new(needed, children.collect())))
     }
 
     /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the

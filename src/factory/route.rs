@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::buffer::Pending;
-use crate::composite::Fanout;
+use crate::composite::{BestEffort, Fanout, Quorum};
 use crate::error::SinkError;
 use crate::factory::transport::Transport;
 use crate::framing::Framing;
@@ -20,6 +20,8 @@ pub(crate) type Leaf = StreamLink<Transport>;
 pub(crate) enum Route {
     Leaf(Leaf),
     Fanout(Fanout<Vec<Leaf>>),
+    /// A fan-out some of whose links may lag behind.
+    Isolated(Quorum<Vec<BestEffort<Leaf>>>),
 }
 
 /// Implements `Link` for an enum of links: each method matches, and calls the link's.
@@ -114,4 +116,4 @@ macro_rules! link_of_links {
     };
 }
 
-link_of_links!(Route: Leaf Fanout);
+link_of_links!(Route: Leaf Fanout Isolated);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::kind::DiagnosticKind as Kind;
 use super::parse::Named;
 use super::report::Report;
-use super::service::Service;
+use super::service::{Isolation, Service};
 use super::spelling;
 
 /// A service as far as it could be read: a broken one is still a target that exists.
@@ -17,6 +17,14 @@ pub(super) struct Draft {
     pub(super) service: Option<Service>,
     /// The names in `targets`, where there is such a list.
     pub(super) targets: Option<Vec<Named>>,
+    /// The key `isolation` and its place, where it is right.
+    pub(super) isolation: Option<(Range<usize>, Isolation)>,
+}
+
+impl Draft {
+    fn isolation(&self) -> Isolation {
+        self.isolation.as_ref().map_or(Isolation::All, |(_, isolation)| *isolation)
+    }
 }
 
 /// Reports what is wrong between services.
@@ -134,20 +142,26 @@ impl Walk<'_, '_> {
         self.check_leaves(at).then_some(depth)
     }
 
-    /// Below a composite of bounded depth: nothing twice, and not too many endpoints.
+    /// Below a composite of bounded depth: nothing twice, not too many endpoints, no quorum but its
+    /// own, and enough for that.
     fn check_leaves(&mut self, at: usize) -> bool {
         let drafts = self.drafts;
         let mut direct = HashSet::new();
         let mut seen = HashSet::new();
-        let mut leaves = 0;
+        let (mut leaves, mut gating, mut all_known) = (0, 0, true);
+        let gates = |at: usize| drafts[at].isolation() != Isolation::BestEffort;
         for (target, span) in drafts[at].targets.iter().flatten() {
             // A name that stands here twice is reported already.
             if !direct.insert(target) {
+                all_known = false;
                 continue;
             }
-            let mut pending = vec![target];
-            while let Some(name) = pending.pop() {
-                let Some(&child) = self.index.get(&**name) else { continue };
+            let mut pending = vec![(target, gates(at))];
+            while let Some((name, gated)) = pending.pop() {
+                let Some(&child) = self.index.get(&**name) else {
+                    all_known = false;
+                    continue;
+                };
                 if !seen.insert(child) {
                     let help = if name == target {
                         format!("`{name}` is also within another of these targets")
@@ -159,8 +173,17 @@ impl Walk<'_, '_> {
                     return false;
                 }
                 match &drafts[child].targets {
-                    Some(targets) => pending.extend(targets.iter().map(|(name, _)| name)),
-                    None => leaves += 1,
+                    Some(_) if matches!(drafts[child].isolation(), Isolation::Quorum(_)) => {
+                        let help = "list its targets here instead; a quorum is the whole stack's";
+                        let kind = Kind::NestedQuorum { target: name.clone() };
+                        self.report.error_with_help(span.clone(), kind, Some(help));
+                        return false;
+                    }
+                    Some(targets) => {
+                        let gated = gated && gates(child);
+                        pending.extend(targets.iter().map(|(name, _)| (name, gated)));
+                    }
+                    None => (leaves, gating) = (leaves + 1, gating + usize::from(gated)),
                 }
                 // Each composite below has an endpoint of its own, so there are at most two of them
                 // for each; unless their targets are unknown, which is reported already.
@@ -170,6 +193,14 @@ impl Walk<'_, '_> {
                     return false;
                 }
             }
+        }
+        if let Some((span, Isolation::Quorum(quorum))) = &drafts[at].isolation
+            && usize::from(*quorum) > gating
+            && all_known
+        {
+            let kind = Kind::QuorumTooLarge { quorum: *quorum, endpoints: gating };
+            self.report.error(span.clone(), kind);
+            return false;
         }
         true
     }

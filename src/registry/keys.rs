@@ -13,8 +13,20 @@ pub(super) struct Table {
 pub(super) static FILE: Table = Table { path: "the top of the file", keys: &["services"] };
 pub(super) static SERVICE: Table = Table {
     path: "[services.NAME]",
-    keys: &["type", "endpoint", "preamble", "pattern", "targets", "buffer", "lazy", "tcp", "unix"],
+    keys: &[
+        "type",
+        "endpoint",
+        "preamble",
+        "pattern",
+        "targets",
+        "isolation",
+        "buffer",
+        "lazy",
+        "tcp",
+        "unix",
+    ],
 };
+pub(super) static ISOLATION: Table = Table { path: "[services.NAME.isolation]", keys: &["quorum"] };
 pub(super) static BUFFER: Table =
     Table { path: "[services.NAME.buffer]", keys: &["capacity", "when_full", "max_frame"] };
 pub(super) static LAZY: Table = Table {
@@ -38,7 +50,7 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 7] = [&FILE, &SERVICE, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+static ALL: [&Table; 8] = [&FILE, &SERVICE, &ISOLATION, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
 
 impl Table {
     pub(super) fn has(&self, key: &str) -> bool {

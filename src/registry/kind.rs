@@ -172,6 +172,20 @@ pub enum DiagnosticKind {
         /// How many are allowed.
         max: usize,
     },
+    /// A quorum of more than there are.
+    #[error("the quorum is {quorum}, but only {endpoints} of the endpoints gate")]
+    QuorumTooLarge {
+        /// How many are to be waited for.
+        quorum: u16,
+        /// How many there are.
+        endpoints: usize,
+    },
+    /// A quorum within another composite.
+    #[error("`{target}` waits for a quorum and cannot be a target")]
+    NestedQuorum {
+        /// Its name.
+        target: Arc<str>,
+    },
     /// A composite over more endpoints than one stack drives.
     #[error("the composite reaches more than {max} endpoints")]
     TooManyTargets {

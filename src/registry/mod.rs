@@ -17,7 +17,7 @@ mod units;
 
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
-pub use self::service::{BufferConfig, Pattern, Role, Service, Target, WhenFull};
+pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target, WhenFull};
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -123,17 +123,25 @@ impl Registry {
     /// alone.
     #[must_use]
     pub fn leaves<'r>(&'r self, service: &'r Service) -> Vec<&'r Service> {
-        let mut leaves = Vec::new();
-        let mut pending = vec![service];
-        while let Some(service) = pending.pop() {
+        self.branches(service).into_iter().map(|(leaf, _)| leaf).collect()
+    }
+
+    /// As [`leaves`](Self::leaves), and whether each gates: whether none of the composites on the
+    /// way to it takes its targets for best effort.
+    pub(crate) fn branches<'r>(&'r self, service: &'r Service) -> Vec<(&'r Service, bool)> {
+        let mut branches = Vec::new();
+        let mut pending = vec![(service, true)];
+        while let Some((service, gates)) = pending.pop() {
             match &service.target {
-                Target::Endpoint { .. } => leaves.push(service),
-                Target::Composite { targets, .. } => {
-                    pending.extend(targets.iter().rev().filter_map(|name| self.get(name)));
+                Target::Endpoint { .. } => branches.push((service, gates)),
+                Target::Composite { targets, isolation, .. } => {
+                    let gates = gates && *isolation != Isolation::BestEffort;
+                    let targets = targets.iter().rev().filter_map(|name| self.get(name));
+                    pending.extend(targets.map(|target| (target, gates)));
                 }
             }
         }
-        leaves
+        branches
     }
 
     fn parse(file: Arc<str>, text: &str) -> Result<Self, ConfigError> {

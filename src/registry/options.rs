@@ -6,8 +6,8 @@ use super::keys;
 use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
-use super::section::{Section, Word};
-use super::service::{BufferConfig, WhenFull};
+use super::section::{Section, Word, wrong_type};
+use super::service::{BufferConfig, Isolation, WhenFull};
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
 
@@ -25,6 +25,28 @@ pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig
         config.max_frame = max_frame;
     }
     config
+}
+
+/// The key `isolation`: a word, or a table.
+pub(super) fn isolation(service: &Section<'_>, report: &mut Report) -> Option<Isolation> {
+    let value = service.value("isolation")?;
+    match value.get_ref().as_str() {
+        Some("quorum") => wrong_type("isolation", value, "`{ quorum = 2 }` for a quorum", report),
+        Some(_) => service.word("isolation", ISOLATION, report),
+        None if value.get_ref().is_table() => {
+            let section = service.table("isolation", &keys::ISOLATION, report)?;
+            if !section.has("quorum") {
+                let help = Some("add `quorum`: how many targets to wait for".to_owned());
+                let kind = DiagnosticKind::Missing { key: "quorum" };
+                report.error_with_help(value.span(), kind, help);
+            }
+            section.integer("quorum", &QUORUM, report).map(Isolation::Quorum)
+        }
+        None => {
+            let expected = "`\"all\"`, `\"best_effort\"` or `{ quorum = 2 }`";
+            wrong_type("isolation", value, expected, report)
+        }
+    }
 }
 
 /// `[services.NAME.lazy]`.
@@ -119,6 +141,9 @@ const WHEN_FULL: &[Word<WhenFull>] = &[
     ("error", None),
 ];
 
+const ISOLATION: &[Word<Isolation>] =
+    &[("all", Some(Isolation::All)), ("best_effort", Some(Isolation::BestEffort))];
+
 const RECONNECT: &[Word<Reconnect>] =
     &[("on_data", Some(Reconnect::OnData)), ("eager", Some(Reconnect::Eager))];
 
@@ -129,6 +154,8 @@ const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
 const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
 const GIB: u32 = 1 << 30;
 
+/// Of none nobody would wait for any, which is best effort; there are not more endpoints.
+const QUORUM: Limits<u16> = Limits { min: 1, max: 512, words: "1 to 512" };
 const ATTEMPTS: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
 const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };
 

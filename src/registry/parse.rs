@@ -12,7 +12,7 @@ use super::kind::DiagnosticKind as Kind;
 use super::options;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
-use super::service::{Pattern, Role, Service, Target};
+use super::service::{Isolation, Pattern, Role, Service, Target};
 use super::shared::Shared;
 use super::spelling;
 use crate::endpoint::{Endpoint, EndpointError};
@@ -55,7 +55,7 @@ fn draft(
     let name = shared.name(name.get_ref().as_ref());
     let before = report.count();
     check_name(&name, &span, report);
-    let mut draft = Draft { name, span, service: None, targets: None };
+    let mut draft = Draft { name, span, service: None, targets: None, isolation: None };
     let Some(table) = value.get_ref().as_table() else {
         return wrong_type(&draft.name, value, "a table", report).unwrap_or(draft);
     };
@@ -63,7 +63,9 @@ fn draft(
     let read = Reader { section, name: draft.span.clone() };
     let kind = read.kind(report);
     draft.targets = read.targets(shared, report);
-    let target = read.target(kind, draft.targets.as_deref(), report);
+    let isolation = options::isolation(&section, report);
+    draft.isolation = section.value("isolation").map(Spanned::span).zip(isolation);
+    let target = read.target(kind, draft.targets.as_deref(), isolation, report);
     let buffer = options::buffer(&read.section, report);
     let lazy = options::lazy(&read.section, report);
     let (tcp, unix) = read.link_options(target.as_ref(), report);
@@ -115,6 +117,7 @@ impl Reader<'_> {
         &self,
         kind: Option<Type>,
         targets: Option<&[Named]>,
+        isolation: Option<Isolation>,
         report: &mut Report,
     ) -> Option<Target> {
         // Every key is read, also those that are out of place or of a service without a type: what
@@ -124,7 +127,8 @@ impl Reader<'_> {
         self.section.word("preamble", PREAMBLES, report);
         match kind? {
             Type::Endpoint(role) => {
-                self.foreign(&["targets", "pattern"], "endpoint", NOT_COMPOSITE, report);
+                let foreign = ["targets", "pattern", "isolation"];
+                self.foreign(&foreign, "endpoint", NOT_COMPOSITE, report);
                 if role == Role::Direct {
                     self.foreign(&["preamble"], "", "a direct service", report);
                 }
@@ -143,7 +147,8 @@ impl Reader<'_> {
                     self.missing("targets", "names of services", report);
                 }
                 let targets = targets?.iter().map(|(name, _)| name.clone()).collect();
-                pattern.map(|pattern| Target::Composite { pattern, targets })
+                let isolation = isolation.unwrap_or_default();
+                pattern.map(|pattern| Target::Composite { pattern, isolation, targets })
             }
         }
     }

@@ -78,6 +78,8 @@ pub enum Target {
     Composite {
         /// How messages are spread over them.
         pattern: Pattern,
+        /// What a slow or dead target does to the others.
+        isolation: Isolation,
         /// Their names in file order: at least one, each of them known, none twice, no cycle.
         /// [`Registry::leaves`](crate::Registry::leaves) follows them down to endpoints.
         targets: Arc<[Arc<str>]>,
@@ -106,6 +108,21 @@ pub enum Pattern {
     /// All messages to the first target that works. Known to the format; no file with it is
     /// accepted by this version.
     Failover,
+}
+
+/// What a slow or dead target of a fan-out does to the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// All targets gate: the slowest sets the pace (the default).
+    #[default]
+    All,
+    /// None does: who cannot keep up misses messages, as in a
+    /// [`BestEffort`](crate::BestEffort).
+    BestEffort,
+    /// So many endpoints set the pace, whichever they are: at least one, and not more than gate. As
+    /// in a [`Quorum`](crate::Quorum).
+    Quorum(u16),
 }
 
 /// The buffer of a stack.

@@ -1,6 +1,7 @@
 //! Sinks by name, over real sockets on loopback.
 
 mod conforming;
+mod isolation;
 
 use std::error::Error;
 use std::time::Duration;

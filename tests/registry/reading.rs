@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use torq_message_sink::{
-    Backoff, Endpoint, LazyPolicy, Pattern, Reconnect, Registry, Role, Service, Target, TcpOptions,
-    WhenFull,
+    Backoff, Endpoint, Isolation, LazyPolicy, Pattern, Reconnect, Registry, Role, Service, Target,
+    TcpOptions, WhenFull,
 };
 
 use crate::SAMPLE;
@@ -156,4 +156,37 @@ fn registry_without_services_is_one() {
 fn byte_order_mark_and_crlf_are_text() {
     let text = format!("\u{feff}{}", SAMPLE.replace('\n', "\r\n"));
     assert_eq!(read(&text), read(SAMPLE));
+}
+
+#[test]
+fn isolation_is_a_word_or_a_quorum() {
+    let registry = read(
+        r#"
+        [services]
+        a = { type = "direct", endpoint = "tcp://host:1" }
+        b = { type = "direct", endpoint = "tcp://host:2" }
+        c = { type = "direct", endpoint = "tcp://host:3" }
+        plain = { type = "composite", pattern = "fanout", targets = ["a"] }
+        all = { type = "composite", pattern = "fanout", targets = ["a"], isolation = "all" }
+        loose = { type = "composite", pattern = "fanout", targets = ["c"], isolation = "best_effort" }
+        mixed = { type = "composite", pattern = "fanout", targets = ["a", "loose"] }
+        [services.two]
+        type = "composite"
+        pattern = "fanout"
+        targets = ["a", "b", "loose"]
+        isolation.quorum = 2
+        "#,
+    );
+    for (name, expected) in [
+        ("plain", Isolation::All),
+        ("all", Isolation::All),
+        ("loose", Isolation::BestEffort),
+        ("mixed", Isolation::All),
+        ("two", Isolation::Quorum(2)),
+    ] {
+        let Target::Composite { isolation, .. } = service(&registry, name).target() else {
+            panic!("targets")
+        };
+        assert_eq!(*isolation, expected, "{name}");
+    }
 }

@@ -67,8 +67,30 @@ impl Plan {
     pub(crate) fn is_right(&self) -> bool {
         self.services.iter().enumerate().all(|(at, service)| {
             let values = service.values().into_values().all(|(_, right)| right);
-            values && self.depth(at, &mut vec![at]).is_some_and(|depth| depth <= 3)
+            let depth = self.depth(at, &mut vec![at]);
+            values && depth.is_some_and(|depth| depth <= 3) && self.quorum_fits(at)
         })
+    }
+
+    /// Whether none of the composites below has a quorum, and a quorum of its own is not larger than
+    /// what there is. To be asked of services of limited depth.
+    fn quorum_fits(&self, at: usize) -> bool {
+        let Place::Composite { targets } = &self.services[at].place else { return true };
+        let gating = targets.iter().map(|to| self.gating(self.at(*to))).sum::<Option<usize>>();
+        let quorum = self.services[at].quorum();
+        gating.is_some_and(|gating| quorum.is_none_or(|quorum| quorum <= gating))
+    }
+
+    /// The endpoints below a target that gate; none where it has a quorum.
+    fn gating(&self, at: usize) -> Option<usize> {
+        let service = &self.services[at];
+        let Place::Composite { targets } = &service.place else { return Some(1) };
+        let below = targets.iter().map(|to| self.gating(self.at(*to))).sum::<Option<usize>>()?;
+        match service.isolation() {
+            "'best_effort'" => Some(0),
+            _ if service.quorum().is_some() => None,
+            _ => Some(below),
+        }
     }
 
     /// Composites from this service down to an endpoint. None where a target does not exist or is
@@ -93,12 +115,20 @@ impl Plan {
 }
 
 impl Service {
+    fn isolation(&self) -> &'static str {
+        self.values().get("isolation").map_or("'all'", |(value, _)| value)
+    }
+
+    fn quorum(&self) -> Option<usize> {
+        self.isolation().strip_prefix("{ quorum = ")?.strip_suffix(" }")?.parse().ok()
+    }
+
     /// Each key's value, and whether it is right here.
     fn values(&self) -> BTreeMap<&'static str, (&'static str, bool)> {
         let scope = match self.place {
             Place::Tcp { .. } => Scope::Tcp,
             Place::Unix { .. } => Scope::Unix,
-            Place::Composite { .. } => Scope::All,
+            Place::Composite { .. } => Scope::Composite,
         };
         let value = |&(key, value): &(u8, u8)| {
             let key = &KEYS[usize::from(key) % KEYS.len()];

@@ -13,6 +13,7 @@ pub(crate) enum Scope {
     All,
     Tcp,
     Unix,
+    Composite,
 }
 
 pub(crate) struct Values {
@@ -41,7 +42,7 @@ const fn key(
     Key { name, scope, values: Values { right, wrong } }
 }
 
-use Scope::{All, Tcp, Unix};
+use Scope::{All, Composite, Tcp, Unix};
 
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Key] = &[
@@ -67,5 +68,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("tcp.user_timeout", Tcp, &["'1ms'", "'596h'", "'off'"], &["'999us'", "'597h'"]),
     key("tcp.send_buffer", Tcp, &["4096", "'1GiB'", "'auto'"], &["4095", "1073741825", "'none'"]),
     key("unix.send_buffer", Unix, &["'4KiB'", "1073741824", "'auto'"], &["'4KB'", "'4095B'"]),
+    key("isolation", Composite, &["'all'", "'best_effort'", "{ quorum = 1 }", "{ quorum = 2 }"],
+        &["'quorum'", "'none'", "{}", "{ quorum = 0 }", "{ quorum = 513 }", "{ quorum = '1' }", "{ of = 1 }", "1"]),
     key("preamble", Unix, &["'none'"], &["'torq'", "0"]),
 ];
