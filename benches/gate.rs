@@ -63,6 +63,9 @@ const LIMITS: &[Limit] = &[
     ("try_feed_breaker", "try_feed_bare", &["b64"], Bound::More(4.0)),
     ("flush_limited", "flush_bare", &["full"], Bound::More(20.0)),
     ("flush_breaker", "flush_bare", &["full"], Bound::More(40.0)),
+    ("try_feed_to_2", "try_feed_typed", &["b64"], Bound::Times(1.01)),
+    ("try_feed_to_8", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
+    ("try_feed_to_64", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
     ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
     ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];

@@ -28,6 +28,15 @@ pub(crate) async fn limited(peers: &Peers) -> Sink<RateLimit<Typed>> {
 pub(crate) async fn breaker(peers: &Peers) -> Sink<CircuitBreaker<Typed>> {
     Sink(CircuitBreaker::new(typed(peers).await.0))
 }
+/// A fan-out over so many unix sockets, all to the same receiver, as they are made at run time.
+pub(crate) async fn unix_fanout(peers: &Peers, children: usize) -> Sink<Fanned> {
+    let unix = || UnixSink::new(&peers.unix).expect("a short path");
+    let links = (0..children).map(|_| unix().with_send_buffer(Some(SEND_BUFFER)));
+    connected(Fanout::new(links.collect())).await
+}
+
+/// A fan-out over links of one kind.
+pub(crate) type Fanned = Lazy<Buffered<Fanout<Vec<UnixSink>>>>;
 
 /// A fan-out over whole sinks.
 pub(crate) type Sinks = Lazy<Fanout<(Buffered<TcpSink>, Buffered<UnixSink>)>>;
