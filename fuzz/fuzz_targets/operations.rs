@@ -16,6 +16,6 @@ fuzz_target!(
     init: model::quiet_scripted_panics(),
     |data: &[u8]| {
         let trace = std::env::var_os("ORACLE_TRACE").is_some();
-        model::run(&mut model::Bytes::new(data), trace);
+        model::run(&mut model::Bytes::new(data), model::Nestings::Gating, trace);
     }
 );

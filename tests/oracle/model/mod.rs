@@ -7,6 +7,7 @@ mod drive;
 mod ending;
 mod feeding;
 mod framings;
+mod lagging;
 mod log;
 mod receiver;
 mod sequence;
@@ -18,11 +19,12 @@ use std::panic;
 
 pub(crate) use self::choices::{Bytes, Choices};
 use self::sequence::Sequence;
+pub(crate) use self::stacks::Nestings;
 use self::stacks::Stack;
 
 /// Runs one sequence of operations: the lives of some sinks, one after the other. Answers the
 /// number of operations.
-pub(crate) fn run(choices: &mut dyn Choices, trace: bool) -> u64 {
+pub(crate) fn run(choices: &mut dyn Choices, nestings: Nestings, trace: bool) -> u64 {
     // The library draws its jitter from the thread's own generator.
     fastrand::seed(choices.below(256) as u64);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -33,7 +35,7 @@ pub(crate) fn run(choices: &mut dyn Choices, trace: bool) -> u64 {
     runtime.block_on(async {
         let mut operations = 0;
         while operations < OPERATIONS && !choices.used_up() {
-            let stack = Stack::choose(choices);
+            let stack = Stack::choose(choices, nestings);
             if trace {
                 println!("{}", stack.sink.name());
             }

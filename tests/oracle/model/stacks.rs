@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use torq_message_sink::testing::Scripted;
 use torq_message_sink::{
-    Backoff, Buffered, Fanout, Lazy, LazyPolicy, Link, MemoryConnector, MemorySink, MessageSink,
-    Reconnect, StreamLink,
+    Backoff, BestEffort, Buffered, Fanout, Lazy, LazyPolicy, Link, MemoryConnector, MemorySink,
+    MessageSink, Quorum, Reconnect, StreamLink,
 };
 
 use super::any_sink::AnySink;
@@ -29,8 +29,11 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    pub(super) fn choose(choices: &mut dyn Choices) -> Self {
-        let number = choices.below(NESTINGS);
+    pub(super) fn choose(choices: &mut dyn Choices, nestings: Nestings) -> Self {
+        let number = match nestings {
+            Nestings::Gating => choices.below(NESTINGS),
+            Nestings::Isolated => choices.below(ISOLATED),
+        };
         let parts = Parts {
             pipe: choices.of(&[1, 7, 40, 300]),
             choices: RefCell::new(choices),
@@ -39,7 +42,10 @@ impl Stack {
             limited: Cell::new(false),
             eager: Cell::new(false),
         };
-        let mut sink = nesting(number, &parts);
+        let mut sink = match nestings {
+            Nestings::Gating => nesting(number, &parts),
+            Nestings::Isolated => isolated(number, &parts),
+        };
         // For the buffers that have no `Lazy` above them.
         sink.set_policy(&Arc::new(parts.policy()));
         let Parts { logs, receivers, limited, eager, .. } = parts;
@@ -48,8 +54,20 @@ impl Stack {
     }
 }
 
+/// Which stacks sequences run on.
+#[derive(Clone, Copy)]
+pub(crate) enum Nestings {
+    /// Those all of whose links gate.
+    Gating,
+    /// Those with links that nobody waits for.
+    Isolated,
+}
+
 /// How many nestings there are.
 const NESTINGS: usize = 26;
+
+/// How many there are with links that nobody waits for, or with quorums.
+const ISOLATED: usize = 8;
 
 #[rustfmt::skip]
 fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
@@ -96,6 +114,24 @@ fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
     }
 }
 
+#[rustfmt::skip]
+fn isolated(number: usize, parts: &Parts<'_>) -> AnySink {
+    let link = || parts.link();
+    let loose = || parts.loose();
+    let mixed = || Fanout::new((link(), loose()));
+    match number {
+        0 => AnySink::new(parts.buffered(mixed())),
+        1 => AnySink::new(parts.lazy(parts.buffered(mixed()))),
+        2 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((loose(), link(), link(), loose()))))),
+        3 => AnySink::new(parts.lazy(parts.buffered(Fanout::new((link(), Fanout::new(vec![loose(), loose()])))))),
+        4 => AnySink::new(parts.lazy(parts.buffered(Fanout::new([mixed(), mixed()])))),
+        5 => AnySink::new(Fanout::new((parts.lazy(parts.buffered(mixed())), parts.buffered(link())))),
+        // Quorums of all that gate, which are fan-outs.
+        6 => AnySink::new(parts.lazy(parts.buffered(Quorum::new(2, (link(), link()))))),
+        _ => AnySink::new(parts.lazy(parts.buffered(Quorum::new(9, (link(), loose(), link()))))),
+    }
+}
+
 /// Makes the parts of a stack, from the leaves up and from left to right, and keeps what the model
 /// has to know of them.
 struct Parts<'a> {
@@ -117,6 +153,13 @@ impl Parts<'_> {
         let name = receivers.len().to_string();
         receivers.push(Receiver::new(self.logs.borrow().len(), peer, script));
         StreamLink::with_connector(connector).with_service(name)
+    }
+
+    /// A link that nobody waits for.
+    fn loose(&self) -> BestEffort<StreamLink<Scripted<MemoryConnector>>> {
+        let link = self.link();
+        self.receivers.borrow_mut().last_mut().expect("that link's").gates = false;
+        BestEffort::new(link)
     }
 
     fn buffered<L: Link>(&self, link: L) -> Buffered<L, AnyFraming> {

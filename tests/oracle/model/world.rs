@@ -37,13 +37,14 @@ impl World<'_> {
         self.logs.iter().all(|log| log.framing.carries(payload))
     }
 
-    /// Each log with the reports of the links below that buffer.
+    /// Each log with the reports of the links below that buffer that gate.
     pub(super) fn buffers<'a>(
         &'a self,
         leaves: &'a [LeafReport],
     ) -> impl Iterator<Item = (&'a Log, impl Iterator<Item = &'a LeafReport> + Clone)> {
         self.logs.iter().enumerate().map(move |(index, log)| {
-            let below = self.receivers.iter().zip(leaves).filter(move |(r, _)| r.log == index);
+            let below = self.receivers.iter().zip(leaves);
+            let below = below.filter(move |(r, _)| r.log == index && r.gates);
             (log, below.map(|(_, leaf)| leaf))
         })
     }
