@@ -8,8 +8,8 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
-    Rate, RateLimit, RoundRobin, Sharded, StreamLink,
+    BestEffort, Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink,
+    MessageSink, Quorum, Rate, RateLimit, RoundRobin, Sharded, StreamLink,
 };
 
 const CAPACITY: usize = 256;
@@ -141,6 +141,21 @@ fn box_forwards_every_method() {
 fn fanout_over_sinks_forwards_every_method() {
     // It feeds by `append`, once there is room in all children.
     forwards_every_method(|sink| Fanout::new([sink]), &["try_feed", "poll_feed"]);
+}
+
+#[test]
+fn best_effort_that_gates_forwards_every_method() {
+    // It tries to append first, as a feed does.
+    forwards_every_method(|sink| BestEffort::new(sink).with_gating(true), &["try_feed"]);
+}
+
+#[test]
+fn quorum_over_sinks_forwards_every_method() {
+    // It feeds by `append`, once there is room in enough children, and counts their states.
+    forwards_every_method(
+        |sink| Quorum::new(1, [sink]),
+        &["try_feed", "poll_feed", "is_connected"],
+    );
 }
 
 /// `Buffered` under every framing.

@@ -4,8 +4,8 @@
 use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
-    Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink,
-    NewlineDelimited, Rate, RateLimit, forward_sink,
+    BestEffort, Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink,
+    MessageSink, NewlineDelimited, Quorum, Rate, RateLimit, forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -96,6 +96,15 @@ mod links_conform {
             let links = Fanout::new((inner, Fanout::new([p.link()])));
             p.over(links)
         };
+        best_effort_that_gates_after_all: |p| {
+            let gates = |link| BestEffort::new(link).with_gating(true);
+            let links = Fanout::new(vec![gates(p.link()), gates(p.link())]);
+            p.over(links)
+        };
+        quorum_of_all: |p| {
+            let links = Quorum::new(2, (p.link(), p.link()));
+            Lazy::new(p.over(links))
+        };
         lazy_twice: |p| {
             let links = Fanout::new((p.link(), p.link()));
             Lazy::new(Lazy::new(p.over(links)))
@@ -123,6 +132,12 @@ mod sinks_conform {
             let spilled: SmallVec<[Buffered<MemorySink>; 1]> = smallvec![p.sink(), p.sink()];
             Fanout::new((Fanout::new(in_line), Fanout::new(spilled)))
         };
+        best_effort_that_gates_after_all: |p| {
+            let gates = |sink| BestEffort::new(sink).with_gating(true);
+            Fanout::new([gates(p.lazy()), gates(p.lazy())])
+        };
+        quorum_of_all: |p| Lazy::new(Quorum::new(9, (p.sink(), p.lazy())));
+        quorum_in_fanout: |p| Fanout::new((Quorum::new(2, vec![p.lazy(), p.lazy()]), p.sink()));
         fanout_in_fanout: |p| Fanout::new((Fanout::new((p.sink(), p.lazy())), p.sink()));
         three_levels: |p| {
             let branch = Fanout::new(vec![Fanout::new([p.sink(), p.sink()])]);
