@@ -114,6 +114,11 @@ impl<T: SinkSet> MessageSink for Quorum<T> {
         self.inner.accepted_bytes()
     }
 
+    /// The sum over the children.
+    fn outstanding_bytes(&self) -> u64 {
+        self.inner.outstanding_bytes()
+    }
+
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.inner.take_events(each);
     }
