@@ -1,0 +1,62 @@
+//! The window: how wide it is, and who closes it.
+
+use super::{Buffered, Phase};
+use crate::error::{ErrorKind, SinkError};
+use crate::framing::Framing;
+use crate::link::Link;
+
+impl<L: Link, F: Framing> Buffered<L, F> {
+    /// Opens the window for a frame of `frame` bytes at least, if there is room for it. It opens to
+    /// one write's worth when nothing is pending, and to the capacity when the link lags behind.
+    #[inline]
+    pub(super) fn open(&mut self, frame: usize) -> bool {
+        if self.phase != Phase::Awake {
+            return false;
+        }
+        let write_size = self.write_size as usize;
+        let room = if self.store.is_empty() { write_size.max(frame) } else { self.capacity };
+        self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
+        self.store.has(frame)
+    }
+
+    /// Makes what room can be made without writing: wakes a sleeping sink, and extends a window
+    /// that the largest frame had limited. True if the frame fits now.
+    pub(super) fn reopen(&mut self, frame: usize) -> Result<bool, SinkError> {
+        if self.phase == Phase::Asleep {
+            self.wake()?;
+            self.open(frame);
+        } else {
+            self.store.refill(self.framing.max_frame_size());
+        }
+        Ok(self.store.has(frame))
+    }
+
+    /// Takes the memory and starts to connect.
+    #[cold]
+    pub(super) fn wake(&mut self) -> Result<(), SinkError> {
+        if !self.store.allocate(self.capacity) {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        if let Err(error) = self.link.wake() {
+            // Still asleep, and asleep is free.
+            self.fall_asleep();
+            return Err(error);
+        }
+        self.phase = Phase::Awake;
+        self.write_size = u32::try_from(self.link.write_size()).unwrap_or(u32::MAX);
+        self.store.open(1, self.capacity, self.framing.max_frame_size());
+        Ok(())
+    }
+
+    /// Closes the window, so that the next message finds out and wakes the sink.
+    #[cold]
+    pub(super) fn fall_asleep(&mut self) {
+        self.store.close();
+        if self.phase == Phase::Awake {
+            self.phase = Phase::Asleep;
+        }
+        if self.store.is_empty() {
+            self.store.free();
+        }
+    }
+}
