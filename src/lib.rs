@@ -29,7 +29,7 @@ mod sink;
 pub mod testing;
 mod timer;
 
-pub use crate::buffer::Pending;
+pub use crate::buffer::{Pending, WhenFull};
 pub use crate::composite::{
     Fanout, LeastLoaded, LinkSet, RoundRobin, Sharded, SinkSet, VisitLink, VisitLinkMut, VisitSink,
     VisitSinkMut,
@@ -50,8 +50,7 @@ pub use crate::link::{
 pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
 pub use crate::registry::{
-    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Pattern, Registry, Role, Service,
-    Target, WhenFull,
+    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Pattern, Registry, Role, Service, Target,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,

@@ -107,7 +107,8 @@ impl SinkFactory {
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
-        let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
+        let buffered = Buffered::with_framing(route, buffer.capacity(), framing)
+            .with_when_full(buffer.when_full());
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
     }
 

@@ -7,7 +7,8 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word};
-use super::service::{BufferConfig, WhenFull};
+use super::service::BufferConfig;
+use crate::buffer::WhenFull;
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
 
@@ -114,9 +115,9 @@ fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<usize> {
 
 const WHEN_FULL: &[Word<WhenFull>] = &[
     ("wait", Some(WhenFull::Wait)),
-    ("drop_newest", None),
-    ("drop_oldest", None),
-    ("error", None),
+    ("drop_newest", Some(WhenFull::DropNewest)),
+    ("drop_oldest", Some(WhenFull::DropOldest)),
+    ("error", Some(WhenFull::Error)),
 ];
 
 const RECONNECT: &[Word<Reconnect>] =

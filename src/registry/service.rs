@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::buffer::WhenFull;
 use crate::endpoint::Endpoint;
 use crate::framing::LengthPrefixed;
 use crate::options::{TcpOptions, UnixOptions};
@@ -145,13 +146,4 @@ impl Default for BufferConfig {
             max_frame: LengthPrefixed::DEFAULT_MAX_FRAME as u32,
         }
     }
-}
-
-/// What becomes of a message for which the buffer has no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// `feed` waits and `try_feed` refuses (the default).
-    #[default]
-    Wait,
 }

@@ -2,6 +2,7 @@
 //! and leave in large writes.
 
 mod hand_back;
+mod overflow;
 mod push;
 mod room;
 mod sink;
@@ -9,7 +10,8 @@ mod window;
 
 use std::sync::Arc;
 
-use crate::buffer::{Pending, Store};
+use self::overflow::Overflow;
+use crate::buffer::{Pending, Store, WhenFull};
 use crate::framing::{Framing, LengthPrefixed};
 use crate::link::Link;
 use crate::policy::LazyPolicy;
@@ -20,6 +22,9 @@ use crate::sink::End;
 /// Messages are written into the buffer in place, once, whatever number of links there is below.
 /// The buffer is written when a write's worth has gathered, and at a flush. A frame stays in it
 /// until the link's kernel has taken it whole, across any number of connections.
+///
+/// A buffer that is full, because a peer is slow or away, makes callers wait, unless
+/// [`with_when_full`](Self::with_when_full) says something else.
 ///
 /// It wakes by itself when it is fed, with the default [`LazyPolicy`] unless a
 /// [`Lazy`](crate::Lazy) above it holds another.
@@ -58,6 +63,9 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     phase: Phase,
     /// Whether the last write has left something, so that some links were done before others.
     lagging: bool,
+    when_full: WhenFull,
+    /// What was dropped in front of the buffer.
+    overflow: Overflow,
     policy: Arc<LazyPolicy>,
 }
 
@@ -100,8 +108,46 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             write_size: 0,
             phase: Phase::Asleep,
             lagging: false,
+            when_full: WhenFull::Wait,
+            overflow: Overflow::default(),
             policy: LazyPolicy::shared_default(),
         }
+    }
+
+    /// What becomes of a message for which there is no room. Default: [`WhenFull::Wait`].
+    ///
+    /// # Cost
+    ///
+    /// Nothing while there is room. Dropping is a walk over the headers of what is dropped.
+    ///
+    /// # Examples
+    ///
+    /// Quotes of which only the newest are worth anything, to a peer that is not there:
+    ///
+    /// ```
+    /// use torq_message_sink::{Buffered, MemorySink, MessageSink, WhenFull};
+    ///
+    /// # tokio_test::block_on(async {
+    /// let (link, peer) = MemorySink::pair(1024);
+    /// peer.refuse(true);
+    /// let mut sink = Buffered::with_capacity(link, 64).with_when_full(WhenFull::DropOldest);
+    /// for quote in 0..100_u64 {
+    ///     sink.feed(&quote.to_be_bytes()).await?;
+    /// }
+    /// let report = sink.report();
+    /// assert_eq!(report.leaves[0].accepted.bytes, 100 * 12);
+    /// assert_eq!(report.leaves[0].dropped.overflow.bytes, 95 * 12);
+    /// # Ok::<(), torq_message_sink::SinkError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn with_when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// What becomes of a message for which there is no room.
+    pub fn when_full(&self) -> WhenFull {
+        self.when_full
     }
 
     /// The link below.

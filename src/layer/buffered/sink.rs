@@ -28,19 +28,23 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         self.store.append(frame, |bytes| self.framing.write_frame(msg, len, bytes)).is_ok()
     }
 
-    /// Tries the message in the free part of the window, where the framing may refuse any.
+    /// Tries the message in the free part of the window, where the framing may refuse any; one that
+    /// there is no room for but by dropping, in other memory.
     #[inline]
     fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         if !F::REFUSES {
             return true;
         }
-        let mut accepts = true;
+        let (size, mut accepts) = (self.framing.frame_size(len), None);
         // An error keeps the store from appending, whatever the framing said.
-        let _ = self.store.append(self.framing.frame_size(len), |bytes| {
-            accepts = self.framing.write_frame(msg, len, bytes).is_ok();
+        let _ = self.store.append(size, |bytes| {
+            accepts = Some(self.framing.write_frame(msg, len, bytes).is_ok());
             Err(FrameError::Invalid("only tried"))
         });
-        accepts
+        accepts.unwrap_or_else(|| {
+            let frame = self.frame_size(len).ok().filter(|_| self.when_full.drops());
+            frame.is_none_or(|frame| self.carries(msg, len, frame))
+        })
     }
 
     #[inline]
@@ -49,13 +53,14 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn room(&self, len: usize) -> bool {
-        self.frame_size(len).is_ok_and(|frame| frame <= self.capacity - self.store.len())
+        let left = self.capacity - self.store.len();
+        self.frame_size(len).is_ok_and(|frame| frame <= left || self.when_full.drops())
     }
 
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
         match self.framing.frame_size(len) {
             Some(frame) if self.store.has(frame) => Ok(()),
-            _ => self.make_room(len),
+            _ => self.make_ready(len),
         }
     }
 
@@ -142,7 +147,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn accepted_bytes(&self) -> u64 {
-        self.start + self.store.len() as u64
+        self.start + self.store.len() as u64 + self.overflow.bytes()
     }
 
     #[inline]
@@ -153,8 +158,11 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     fn report_into(&self, report: &mut Report) {
         let first = report.leaves.len();
         self.link.report_into(self.pending(), report);
-        if self.phase == Phase::Closed {
-            report.leaves.iter_mut().skip(first).for_each(|leaf| leaf.state = SinkState::Closed);
+        for leaf in report.leaves.iter_mut().skip(first) {
+            self.overflow.report_to(leaf);
+            if self.phase == Phase::Closed {
+                leaf.state = SinkState::Closed;
+            }
         }
     }
 
