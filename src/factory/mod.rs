@@ -107,8 +107,11 @@ impl SinkFactory {
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
-        let buffered = Buffered::with_framing(route, buffer.capacity(), framing)
+        let mut buffered = Buffered::with_framing(route, buffer.capacity(), framing)
             .with_when_full(buffer.when_full());
+        if let Some((high, low)) = buffer.water_marks() {
+            buffered = buffered.with_water_marks(high, low);
+        }
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
     }
 

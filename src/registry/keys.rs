@@ -15,8 +15,10 @@ pub(super) static SERVICE: Table = Table {
     path: "[services.NAME]",
     keys: &["type", "endpoint", "preamble", "pattern", "targets", "buffer", "lazy", "tcp", "unix"],
 };
-pub(super) static BUFFER: Table =
-    Table { path: "[services.NAME.buffer]", keys: &["capacity", "when_full", "max_frame"] };
+pub(super) static BUFFER: Table = Table {
+    path: "[services.NAME.buffer]",
+    keys: &["capacity", "when_full", "max_frame", "high_water", "low_water"],
+};
 pub(super) static LAZY: Table = Table {
     path: "[services.NAME.lazy]",
     keys: &[

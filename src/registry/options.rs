@@ -14,7 +14,7 @@ use crate::policy::{Backoff, LazyPolicy, Reconnect};
 
 /// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
 pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig {
-    let mut config = BufferConfig::default();
+    let (mut config, before) = (BufferConfig::default(), report.count());
     let Some(section) = service.table("buffer", &keys::BUFFER, report) else { return config };
     if let Some(capacity) = section.bytes("capacity", &CAPACITY, report) {
         config.capacity = capacity;
@@ -25,7 +25,36 @@ pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig
     if let Some(max_frame) = section.bytes("max_frame", &MAX_FRAME, report) {
         config.max_frame = max_frame;
     }
+    config.water_marks = water_marks(&section, report);
+    if report.count() == before {
+        check_marks(&section, &config, report);
+    }
     config
+}
+
+/// The marks that a buffer tells about, if it has any.
+fn water_marks(section: &Section<'_>, report: &mut Report) -> Option<(u32, u32)> {
+    let high = section.bytes("high_water", &MARK, report);
+    let low = section.bytes("low_water", &LOW_MARK, report);
+    if let Some(span) = section.key_span("low_water").filter(|_| !section.has("high_water")) {
+        let (key, to) = ("low_water", "a buffer without `high_water`");
+        report.error(span, DiagnosticKind::NotApplicable { key, to });
+    }
+    high.map(|high| (high, low.unwrap_or(high / 2)))
+}
+
+/// Whether the marks lie one below the other, and both within the capacity.
+fn check_marks(section: &Section<'_>, config: &BufferConfig, report: &mut Report) {
+    let Some((high, low)) = config.water_marks else { return };
+    for (key, bytes, other, limit) in
+        [("high_water", high, "capacity", config.capacity), ("low_water", low, "high_water", high)]
+    {
+        if bytes > limit {
+            let span = section.value(key).map_or(0..0, |value| value.span());
+            let help = (!section.has(other)).then(|| format!("`{other}` is its default here"));
+            report.error_with_help(span, DiagnosticKind::Above { key, bytes, other, limit }, help);
+        }
+    }
 }
 
 /// `[services.NAME.lazy]`.
@@ -125,6 +154,8 @@ const RECONNECT: &[Word<Reconnect>] =
 
 /// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
 const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
+const MARK: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+const LOW_MARK: Limits<u32> = Limits { min: 0, max: GIB, words: "0B to 1GiB" };
 const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
 /// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
 const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };

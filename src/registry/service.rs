@@ -115,6 +115,8 @@ pub struct BufferConfig {
     pub(super) capacity: u32,
     pub(super) max_frame: u32,
     pub(super) when_full: WhenFull,
+    /// The high one and the low one.
+    pub(super) water_marks: Option<(u32, u32)>,
 }
 
 impl BufferConfig {
@@ -130,6 +132,13 @@ impl BufferConfig {
         self.when_full
     }
 
+    /// The high and the low water mark in bytes, where there are any: the high one at most the
+    /// capacity, the low one at most the high one.
+    #[must_use]
+    pub fn water_marks(&self) -> Option<(usize, usize)> {
+        self.water_marks.map(|(high, low)| (high as usize, low as usize))
+    }
+
     /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame
     /// must fit the capacity too.
     #[must_use]
@@ -143,6 +152,7 @@ impl Default for BufferConfig {
         Self {
             capacity: 64 * 1024,
             when_full: WhenFull::Wait,
+            water_marks: None,
             max_frame: LengthPrefixed::DEFAULT_MAX_FRAME as u32,
         }
     }

@@ -69,4 +69,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("tcp.send_buffer", Tcp, &["4096", "'1GiB'", "'auto'"], &["4095", "1073741825", "'none'"]),
     key("unix.send_buffer", Unix, &["'4KiB'", "1073741824", "'auto'"], &["'4KB'", "'4095B'"]),
     key("preamble", Unix, &["'none'"], &["'torq'", "0"]),
+    key("buffer.high_water", All, &["1", "'64B'", "64"], &["0", "1073741825", "'off'"]),
+    // Below every high one; right only beside one.
+    key("buffer.low_water", All, &["0", "'1B'"], &["-1", "'2GiB'"]),
 ];

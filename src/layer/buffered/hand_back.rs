@@ -22,6 +22,7 @@ impl<L: Link, F: Framing> HandBack for Buffered<L, F> {
         }
         self.store.truncate((kept - self.start) as usize);
         self.lagging = !self.store.is_empty();
+        self.fall();
         match self.phase {
             Phase::Awake => {
                 self.open(1);

@@ -6,11 +6,13 @@ mod overflow;
 mod push;
 mod room;
 mod sink;
+mod water;
 mod window;
 
 use std::sync::Arc;
 
 use self::overflow::Overflow;
+use self::water::Water;
 use crate::buffer::{Pending, Store, WhenFull};
 use crate::framing::{Framing, LengthPrefixed};
 use crate::link::Link;
@@ -66,6 +68,8 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     when_full: WhenFull,
     /// What was dropped in front of the buffer.
     overflow: Overflow,
+    /// None without water marks.
+    water: Option<Box<Water>>,
     policy: Arc<LazyPolicy>,
 }
 
@@ -110,6 +114,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             lagging: false,
             when_full: WhenFull::Wait,
             overflow: Overflow::default(),
+            water: None,
             policy: LazyPolicy::shared_default(),
         }
     }
@@ -143,6 +148,55 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     pub fn with_when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
+    }
+
+    /// Tells when the buffer fills up, and when it has emptied again: by
+    /// [`Event::HighWater`](crate::Event::HighWater) when a message takes it above `high_bytes`
+    /// although everything that could be written was, and by
+    /// [`Event::LowWater`](crate::Event::LowWater) when it is down to `low_bytes` after that. What
+    /// lies between the two marks keeps it from telling each time.
+    ///
+    /// Nothing but telling happens at the marks. A high mark of the capacity or more is never
+    /// passed; a low one above it is as high. Default: no marks.
+    ///
+    /// # Cost
+    ///
+    /// Nothing where messages are appended: the window ends at the high mark, and whoever comes to
+    /// its end writes, as at any end of it. So a mark below 64 KiB makes writes as small.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use torq_message_sink::{Buffered, Event, MemorySink, MessageSink};
+    ///
+    /// # tokio_test::block_on(async {
+    /// let (link, peer) = MemorySink::pair(1024);
+    /// peer.stall(true);
+    /// let mut sink = Buffered::with_capacity(link, 4096).with_water_marks(1024, 256);
+    /// for _ in 0..30 {
+    ///     sink.feed([0; 60].as_slice()).await?;
+    /// }
+    /// assert!(sink.is_above_high_water());
+    /// sink.take_events(&mut |event| {
+    ///     if let Event::HighWater { endpoint, buffered_bytes, .. } = event {
+    ///         println!("{endpoint} is slow: {buffered_bytes} bytes are waiting");
+    ///     }
+    /// });
+    /// # Ok::<(), torq_message_sink::SinkError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn with_water_marks(mut self, high_bytes: usize, low_bytes: usize) -> Self {
+        self.water = Some(Box::new(Water::new(high_bytes, low_bytes)));
+        // Of a sink that is awake: no window is wider than the mark, from the next message on.
+        self.write_size = self.write_size.min(u32::try_from(high_bytes).unwrap_or(u32::MAX));
+        self.store.close();
+        self
+    }
+
+    /// Whether the buffer has passed its high water mark and has not been down to the low one
+    /// since; false without marks.
+    pub fn is_above_high_water(&self) -> bool {
+        self.water.as_ref().is_some_and(|water| water.is_above)
     }
 
     /// What becomes of a message for which there is no room.

@@ -48,6 +48,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         let to = pending.boundary_behind(self.start + surplus as u64);
         self.link.skip(pending, to, Skip::Dropped(DropReason::Overflow));
         self.release();
+        self.rise(frame);
         Ok(self.open(frame) || self.reopen(frame)?)
     }
 }

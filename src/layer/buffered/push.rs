@@ -82,5 +82,6 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         self.store.release(len as usize);
         self.start += len;
         self.lagging = !self.store.is_empty();
+        self.fall();
     }
 }

@@ -91,6 +91,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         // With room for the message an error is no reason to refuse it: it is new data, and sets
         // the link going again, as it does where a peer has gone in the meantime.
         if frame <= self.capacity - self.store.len() {
+            self.rise(frame);
             let fits = self.open(frame) || self.reopen(frame)?;
             return Ok(if fits { Room::Made } else { Room::Lacking(None) });
         }
@@ -112,7 +113,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if self.when_full != WhenFull::Wait {
             return self.poll_no_room(cx, frame);
         }
-        match self.poll_push(cx)? {
+        let pushed = self.poll_push(cx)?;
+        if frame <= self.capacity - self.store.len() {
+            self.rise(frame);
+        }
+        match pushed {
             _ if self.open(frame) => Poll::Ready(Ok(())),
             _ if self.phase == Phase::Asleep && self.reopen(frame)? => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,

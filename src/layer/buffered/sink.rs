@@ -134,6 +134,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             End::Close => {
                 self.start += self.store.len() as u64;
                 self.store.free();
+                self.fall();
                 self.phase = Phase::Closed;
             }
         }
@@ -168,6 +169,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.link.take_events(each);
+        if let Some(water) = &mut self.water {
+            water.take_events(each);
+        }
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {

@@ -7,14 +7,15 @@ use crate::link::Link;
 
 impl<L: Link, F: Framing> Buffered<L, F> {
     /// Opens the window for a frame of `frame` bytes at least, if there is room for it. It opens to
-    /// one write's worth when nothing is pending, and to the capacity when the link lags behind.
+    /// one write's worth when nothing is pending, and to the capacity, or to the high water mark
+    /// below it, when the link lags behind.
     #[inline]
     pub(super) fn open(&mut self, frame: usize) -> bool {
         if self.phase != Phase::Awake {
             return false;
         }
         let write_size = self.write_size as usize;
-        let room = if self.store.is_empty() { write_size.max(frame) } else { self.capacity };
+        let room = if self.store.is_empty() { write_size.max(frame) } else { self.level() };
         self.store.open(frame, room.min(self.capacity), self.framing.max_frame_size());
         self.store.has(frame)
     }
@@ -43,8 +44,11 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             return Err(error);
         }
         self.phase = Phase::Awake;
-        self.write_size = u32::try_from(self.link.write_size()).unwrap_or(u32::MAX);
-        self.store.open(1, self.capacity, self.framing.max_frame_size());
+        // With a high water mark no window is wider, not even while the link keeps up.
+        let mark = self.water.as_ref().map_or(usize::MAX, |water| water.high);
+        let write_size = self.link.write_size().min(mark);
+        self.write_size = u32::try_from(write_size).unwrap_or(u32::MAX);
+        self.store.open(1, self.level(), self.framing.max_frame_size());
         Ok(())
     }
 
