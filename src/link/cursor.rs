@@ -87,6 +87,8 @@ impl Cursor {
             return None;
         }
         let rest = self.leave_begun(pending, skip);
+        // Had the last connection's end cut the first of them off, it does not begin the next one.
+        self.cut_bytes = 0;
         let passed = to.saturating_sub(self.taken);
         match skip {
             Skip::Elsewhere => self.foreign_bytes = self.foreign_bytes.wrapping_add(passed),
