@@ -49,7 +49,7 @@ pub(crate) use self::decode::{ByCodec, ByLoop, CHUNK, Ours, PAYLOAD, Payloads, s
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
-pub(crate) use self::stacks::{breaker, by_tcp, by_unix, factory, limited, sinks, typed};
+pub(crate) use self::stacks::{breaker, by_tcp, by_unix, dropping, factory, limited, sinks, typed};
 pub(crate) use self::two::Two;
 pub(crate) use self::vec::ByVec;
 
