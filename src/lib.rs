@@ -39,7 +39,7 @@ pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
 pub use crate::factory::{SinkFactory, SinkStack};
 pub use crate::framing::{
-    Decoder, FrameError, Frames, Framing, LengthPrefixed, NewlineDelimited, Prefixed,
+    Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,
 };
 pub use crate::layer::{Buffered, Circuit, CircuitBreaker, Lazy, Rate, RateLimit};

@@ -35,6 +35,10 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.try_write(pending),)+ }
             }
 
+            fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+                match self { $(Self::$variant(link) => link.try_write_around(start, frame),)+ }
+            }
+
             #[inline]
             fn poll_write<F: Framing>(
                 &mut self,

@@ -64,6 +64,13 @@ impl Cursor {
         self.taken = self.written;
     }
 
+    /// Everything was written, which was one frame.
+    #[cold]
+    pub(crate) fn take_frame(&mut self) {
+        self.take_all();
+        self.messages += u64::from(self.counting);
+    }
+
     /// Some of it was written: finds the boundary of what was written whole.
     #[cold]
     pub(crate) fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>) {

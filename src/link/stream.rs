@@ -171,6 +171,11 @@ impl<C: Connect> Link for StreamLink<C> {
         }
     }
 
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        let Self { description, line } = self;
+        line.as_deref_mut().is_some_and(|line| line.write_around(description, start, frame))
+    }
+
     // Out of line, as it would be where several stacks have such a link, it costs 20 instructions a
     // flush and child.
     #[inline(always)]

@@ -30,6 +30,13 @@ impl<T: LinkSet> Link for Fanout<T> {
         write.result
     }
 
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        let mut write = WriteAround { start, frame, slowest: u64::MAX, tried: false };
+        self.children.visit_mut(&mut write);
+        self.taken = write.slowest;
+        write.tried
+    }
+
     #[inline]
     fn poll_write<F: Framing>(
         &mut self,
@@ -147,6 +154,20 @@ impl<F: Framing> VisitLinkMut for TryWrite<'_, F> {
         if self.result.is_ok() {
             self.result = written;
         }
+    }
+}
+
+struct WriteAround<'a> {
+    start: u64,
+    frame: [&'a [u8]; 2],
+    slowest: u64,
+    tried: bool,
+}
+
+impl VisitLinkMut for WriteAround<'_> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        self.tried |= link.try_write_around(self.start, self.frame);
+        self.slowest = self.slowest.min(link.taken());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The buffering layer: makes a sink of a link. Messages are encoded once, into memory of its own,
 //! and leave in large writes.
 
+mod around;
 mod hand_back;
 mod overflow;
 mod push;
@@ -24,6 +25,10 @@ use crate::sink::End;
 /// Messages are written into the buffer in place, once, whatever number of links there is below.
 /// The buffer is written when a write's worth has gathered, and at a flush. A frame stays in it
 /// until the link's kernel has taken it whole, across any number of connections.
+///
+/// A message of more than one write (64 KiB, or what the link says) goes around the buffer if it lends
+/// its bytes ([`Encode::lend`](crate::Encode::lend)), nothing is buffered and every link is connected: it
+/// is written when it is fed, and only what a connection does not take at once is copied and kept.
 ///
 /// A buffer that is full, because a peer is slow or away, makes callers wait, unless
 /// [`with_when_full`](Self::with_when_full) says something else.

@@ -28,6 +28,9 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         msg: &M,
         len: usize,
     ) -> Result<(), TryFeedError> {
+        if self.is_large(len) && self.feed_around(msg, len) {
+            return Ok(());
+        }
         let size = self.framing.frame_size(len);
         loop {
             match self.store.append(size, |bytes| self.framing.write_frame(msg, len, bytes)) {
@@ -82,12 +85,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         if self.reopen(frame)? {
             return Ok(Room::Made);
         }
-        let pending = Pending::new(self.store.pending(), self.start, &self.framing);
-        let written = self.link.try_write(pending);
-        self.release();
-        if written.is_err() || self.link.state() == SinkState::Asleep {
-            self.fall_asleep();
-        }
+        let written = self.attempt();
         // With room for the message an error is no reason to refuse it: it is new data, and sets
         // the link going again, as it does where a peer has gone in the meantime.
         if frame <= self.capacity - self.store.len() {
@@ -97,6 +95,17 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
         self.open(1);
         Ok(Room::Lacking(written.err()))
+    }
+
+    /// Makes one attempt to write, without waiting.
+    pub(super) fn attempt(&mut self) -> Result<(), SinkError> {
+        let pending = Pending::new(self.store.pending(), self.start, &self.framing);
+        let written = self.link.try_write(pending);
+        self.release();
+        if written.is_err() || self.link.state() == SinkState::Asleep {
+            self.fall_asleep();
+        }
+        written
     }
 
     /// `poll_ready` when the window is too small.

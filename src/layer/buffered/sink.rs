@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::framing::{FrameError, Framing};
 use crate::link::Link;
 use crate::policy::LazyPolicy;
-use crate::sink::{End, Event, MessageSink, Report, SinkState};
+use crate::sink::{self, End, Event, MessageSink, Report, SinkState};
 
 impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     #[inline]
@@ -70,6 +70,23 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Some(frame) if self.store.has(frame) => Poll::Ready(Ok(())),
             _ => self.poll_room(cx, len),
         }
+    }
+
+    #[cold]
+    fn poll_feed<M: Encode + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        msg: &M,
+    ) -> Poll<Result<(), SinkError>> {
+        let len = msg.encoded_len();
+        if self.is_large(len) {
+            let budget = ready!(coop::poll_proceed(cx));
+            if self.feed_around(msg, len) {
+                budget.made_progress();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        sink::poll_feed(self, cx, msg)
     }
 
     #[inline]
