@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::buffer::Pending;
 use crate::composite::Fanout;
@@ -93,6 +94,10 @@ macro_rules! link_of_links {
 
             fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
                 match self { $(Self::$variant(link) => link.set_policy(policy),)+ }
+            }
+
+            fn close_deadline(&self) -> Duration {
+                match self { $(Self::$variant(link) => link.close_deadline(),)+ }
             }
 
             fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {

@@ -147,6 +147,11 @@ pub trait Link {
     /// Hands down the policy that the link runs by.
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>);
 
+    /// How long a shutdown goes on trying, by that policy. Default: as long as by default.
+    fn close_deadline(&self) -> Duration {
+        LazyPolicy::new().close_deadline
+    }
+
     /// Adds one entry per leaf to `report`; `pending` is what the buffer still holds.
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report);
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::buffer::Pending;
 use crate::error::SinkError;
@@ -257,6 +258,10 @@ impl<C: Connect> Link for StreamLink<C> {
         if let Some(line) = &mut self.line {
             line.cursor.counting = policy.counting;
         }
+    }
+
+    fn close_deadline(&self) -> Duration {
+        self.description.policy.close_deadline
     }
 
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {

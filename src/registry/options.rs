@@ -7,7 +7,7 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word};
-use super::service::BufferConfig;
+use super::service::{BufferConfig, WhenFilled};
 use crate::buffer::WhenFull;
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
@@ -19,16 +19,15 @@ pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig
     if let Some(capacity) = section.bytes("capacity", &CAPACITY, report) {
         config.capacity = capacity;
     }
-    if let Some(when_full) = section.word("when_full", WHEN_FULL, report) {
-        config.when_full = when_full;
-    }
     if let Some(max_frame) = section.bytes("max_frame", &MAX_FRAME, report) {
         config.max_frame = max_frame;
     }
-    config.water_marks = water_marks(&section, report);
+    let when_full = section.word("when_full", WHEN_FULL, report).unwrap_or_default();
+    let told = WhenFilled { when_full, water_marks: water_marks(&section, report) };
     if report.count() == before {
-        check_marks(&section, &config, report);
+        check_marks(&section, config.capacity, told.water_marks, report);
     }
+    config.when_filled = (told != WhenFilled::default()).then(|| Box::new(told));
     config
 }
 
@@ -44,10 +43,15 @@ fn water_marks(section: &Section<'_>, report: &mut Report) -> Option<(u32, u32)>
 }
 
 /// Whether the marks lie one below the other, and both within the capacity.
-fn check_marks(section: &Section<'_>, config: &BufferConfig, report: &mut Report) {
-    let Some((high, low)) = config.water_marks else { return };
+fn check_marks(
+    section: &Section<'_>,
+    capacity: u32,
+    marks: Option<(u32, u32)>,
+    report: &mut Report,
+) {
+    let Some((high, low)) = marks else { return };
     for (key, bytes, other, limit) in
-        [("high_water", high, "capacity", config.capacity), ("low_water", low, "high_water", high)]
+        [("high_water", high, "capacity", capacity), ("low_water", low, "high_water", high)]
     {
         if bytes > limit {
             let span = section.value(key).map_or(0..0, |value| value.span());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Fanout;
 use crate::buffer::Pending;
@@ -116,6 +117,13 @@ impl<T: LinkSet> Link for Fanout<T> {
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
         self.children.visit_mut(&mut SetPolicy(policy));
+    }
+
+    /// The longest of any child's.
+    fn close_deadline(&self) -> Duration {
+        let mut longest = LongestDeadline(Duration::ZERO);
+        self.children.visit(&mut longest);
+        longest.0
     }
 
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
@@ -277,6 +285,14 @@ impl VisitLink for SmallestWrite {
     #[inline]
     fn visit<L: Link>(&mut self, link: &L) {
         self.0 = self.0.min(link.write_size());
+    }
+}
+
+struct LongestDeadline(Duration);
+
+impl VisitLink for LongestDeadline {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.max(link.close_deadline());
     }
 }
 

@@ -10,14 +10,11 @@ mod sink;
 mod water;
 mod window;
 
-use std::sync::Arc;
-
 use self::overflow::Overflow;
 use self::water::Water;
 use crate::buffer::{Pending, Store, WhenFull};
 use crate::framing::{Framing, LengthPrefixed};
 use crate::link::Link;
-use crate::policy::LazyPolicy;
 use crate::sink::End;
 
 /// A sink over a link: encodes messages into a buffer and writes the buffer to the link.
@@ -33,7 +30,7 @@ use crate::sink::End;
 /// A buffer that is full, because a peer is slow or away, makes callers wait, unless
 /// [`with_when_full`](Self::with_when_full) says something else.
 ///
-/// It wakes by itself when it is fed, with the default [`LazyPolicy`] unless a
+/// It wakes by itself when it is fed, with the default [`LazyPolicy`](crate::LazyPolicy) unless a
 /// [`Lazy`](crate::Lazy) above it holds another.
 ///
 /// # Cost
@@ -71,11 +68,17 @@ pub struct Buffered<L: Link, F: Framing = LengthPrefixed> {
     /// Whether the last write has left something, so that some links were done before others.
     lagging: bool,
     when_full: WhenFull,
+    /// What only a few buffers have: none until there is something to keep.
+    extra: Option<Box<Extra>>,
+}
+
+/// What a buffer keeps in mind when it is told more than to wait.
+#[derive(Debug, Default)]
+struct Extra {
     /// What was dropped in front of the buffer.
     overflow: Overflow,
     /// None without water marks.
-    water: Option<Box<Water>>,
-    policy: Arc<LazyPolicy>,
+    water: Option<Water>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,9 +121,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             phase: Phase::Asleep,
             lagging: false,
             when_full: WhenFull::Wait,
-            overflow: Overflow::default(),
-            water: None,
-            policy: LazyPolicy::shared_default(),
+            extra: None,
         }
     }
 
@@ -191,7 +192,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// # }).unwrap();
     /// ```
     pub fn with_water_marks(mut self, high_bytes: usize, low_bytes: usize) -> Self {
-        self.water = Some(Box::new(Water::new(high_bytes, low_bytes)));
+        self.extra.get_or_insert_default().water = Some(Water::new(high_bytes, low_bytes));
         // Of a sink that is awake: no window is wider than the mark, from the next message on.
         self.write_size = self.write_size.min(u32::try_from(high_bytes).unwrap_or(u32::MAX));
         self.store.close();
@@ -201,7 +202,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Whether the buffer has passed its high water mark and has not been down to the low one
     /// since; false without marks.
     pub fn is_above_high_water(&self) -> bool {
-        self.water.as_ref().is_some_and(|water| water.is_above)
+        self.water().is_some_and(|water| water.is_above)
     }
 
     /// What becomes of a message for which there is no room.

@@ -49,7 +49,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
                 WhenFull::DropNewest => {
                     // New data sets a link going that has given up, even data that is dropped.
                     self.reopen(frame).map_err(refusal)?;
-                    self.overflow.add(frame);
+                    self.extra.get_or_insert_default().overflow.add(frame);
                     return Ok(());
                 }
             };

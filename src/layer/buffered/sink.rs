@@ -165,7 +165,8 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     fn accepted_bytes(&self) -> u64 {
-        self.start + self.store.len() as u64 + self.overflow.bytes()
+        let dropped = self.extra.as_ref().map_or(0, |extra| extra.overflow.bytes());
+        self.start + self.store.len() as u64 + dropped
     }
 
     #[inline]
@@ -177,7 +178,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         let first = report.leaves.len();
         self.link.report_into(self.pending(), report);
         for leaf in report.leaves.iter_mut().skip(first) {
-            self.overflow.report_to(leaf);
+            if let Some(extra) = &self.extra {
+                extra.overflow.report_to(leaf);
+            }
             if self.phase == Phase::Closed {
                 leaf.state = SinkState::Closed;
             }
@@ -186,17 +189,16 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.link.take_events(each);
-        if let Some(water) = &mut self.water {
+        if let Some(water) = self.water_mut() {
             water.take_events(each);
         }
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
-        self.policy = policy.clone();
         self.link.set_policy(policy);
     }
 
     fn close_deadline(&self) -> Duration {
-        self.policy.close_deadline
+        self.link.close_deadline()
     }
 }

@@ -54,10 +54,19 @@ impl Water {
 }
 
 impl<L: Link, F: Framing> Buffered<L, F> {
+    /// The marks, where there are any.
+    pub(super) fn water(&self) -> Option<&Water> {
+        self.extra.as_ref()?.water.as_ref()
+    }
+
+    pub(super) fn water_mut(&mut self) -> Option<&mut Water> {
+        self.extra.as_mut()?.water.as_mut()
+    }
+
     /// Bytes that may be pending before somebody has to look: the capacity, or the high mark while
     /// it is below.
     pub(super) fn level(&self) -> usize {
-        match &self.water {
+        match self.water() {
             Some(water) if !water.is_above => water.high.min(self.capacity),
             _ => self.capacity,
         }
@@ -73,7 +82,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         let mut report = Report::default();
         self.link.report_into(self.pending(), &mut report);
         let slowest = report.leaves.into_iter().max_by_key(|leaf| leaf.buffered.bytes);
-        if let Some(water) = &mut self.water {
+        if let Some(water) = self.water_mut() {
             water.rise(slowest.map(|leaf| (leaf.service, leaf.endpoint)), bytes as u64);
         }
     }
@@ -81,7 +90,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Something has left the buffer: notes if that reaches the low mark.
     pub(super) fn fall(&mut self) {
         let bytes = self.store.len();
-        if let Some(water) = &mut self.water
+        if let Some(water) = self.water_mut()
             && water.is_above
             && bytes <= water.low
         {

@@ -45,7 +45,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
         self.phase = Phase::Awake;
         // With a high water mark no window is wider, not even while the link keeps up.
-        let mark = self.water.as_ref().map_or(usize::MAX, |water| water.high);
+        let mark = self.water().map_or(usize::MAX, |water| water.high);
         let write_size = self.link.write_size().min(mark);
         self.write_size = u32::try_from(write_size).unwrap_or(u32::MAX);
         self.store.open(1, self.level(), self.framing.max_frame_size());

@@ -214,7 +214,7 @@ impl Receiver {
 
     /// What `len` bytes of a connection are, in positions of the log.
     fn pieces(&self, connection: &Connection, len: u64) -> Vec<Range<u64>> {
-        let known = connection.known.unwrap_or(self.holes.count());
+        let known = connection.known.unwrap_or_else(|| self.holes.count());
         self.holes.pieces(connection.first, len, known)
     }
 
