@@ -16,7 +16,7 @@ use iai_callgrind::{
 };
 use support::{
     Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, Two,
-    dropping, factory, now, sinks, typed,
+    factory, now, sinks, typed,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -258,7 +258,6 @@ try_feed_rows! {
     try_feed_best: best;
     try_feed_vec: vec;
     try_feed_typed: typed;
-    try_feed_dropping: dropping;
     try_feed_factory: factory;
     try_feed_two: two;
     try_feed_sinks: sinks;
@@ -269,7 +268,6 @@ feed_rows! {
     feed_best: best;
     feed_idiomatic: idiomatic;
     feed_typed: typed;
-    feed_dropping: dropping;
     feed_factory: factory;
     feed_two: two;
     feed_sinks: sinks;
@@ -278,7 +276,6 @@ feed_rows! {
 flush_rows! {
     flush_best: best;
     flush_typed: typed;
-    flush_dropping: dropping;
     flush_factory: factory;
     flush_two: two;
     flush_sinks: sinks;
@@ -286,16 +283,16 @@ flush_rows! {
 
 library_benchmark_group!(
     name = append_by_try_feed;
-    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_dropping, try_feed_factory,
+    benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory,
         try_feed_two, try_feed_sinks
 );
 library_benchmark_group!(
     name = append_by_feed;
-    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed, feed_dropping, feed_factory, feed_two, feed_sinks
+    benchmarks = feed_empty, feed_best, feed_idiomatic, feed_typed, feed_factory, feed_two, feed_sinks
 );
 library_benchmark_group!(
     name = flush_full;
-    benchmarks = flush_best, flush_typed, flush_dropping, flush_factory, flush_two, flush_sinks
+    benchmarks = flush_best, flush_typed, flush_factory, flush_two, flush_sinks
 );
 
 main!(
