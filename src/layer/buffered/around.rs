@@ -19,9 +19,9 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     #[cold]
     pub(super) fn feed_around<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         let Some(payload) = msg.lend().filter(|payload| payload.len() == len) else { return false };
+        let Ok(frame) = self.frame_size(len) else { return false };
         let mut buf = [0; MAX_HEAD];
         let Some(head) = self.framing.head(len, &mut buf) else { return false };
-        let Ok(frame) = self.frame_size(len) else { return false };
         if self.link.state() != SinkState::Connected || head.len() + len != frame {
             return false;
         }

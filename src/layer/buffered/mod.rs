@@ -129,7 +129,10 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     ///
     /// # Cost
     ///
-    /// Nothing while there is room. Dropping is a walk over the headers of what is dropped.
+    /// Nothing while there is room. Dropping is a walk over the headers of what is dropped, no
+    /// allocation per message, and one more encoding into memory of its own where the framing may
+    /// refuse messages. [`WhenFull::DropOldest`] may hold one frame more per link than the capacity:
+    /// one that was dropped when the link had begun it, and has to finish it.
     ///
     /// # Examples
     ///
