@@ -2,8 +2,9 @@
 //! best twin beside itself, since a machine drifts more between two runs than the two differ.
 //!
 //! `cargo bench --bench compare` compares; `cargo bench --bench compare -- sweep` tries write
-//! sizes. See docs/BENCHMARKS.md.
+//! sizes, and `-- large` messages that go around the buffer. See docs/BENCHMARKS.md.
 
+mod large;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ fn main() {
     let peers = Peers::listen();
     if std::env::args().any(|arg| arg == "sweep") {
         runtime.block_on(sweep(&peers));
+    } else if std::env::args().any(|arg| arg == "large") {
+        runtime.block_on(large::around_or_through(&peers));
     } else {
         runtime.block_on(throughput(&peers));
         runtime.block_on(latency(&peers));

@@ -59,6 +59,8 @@ const LIMITS: &[Limit] = &[
     ("try_feed_sinks", "try_feed_two", &["tick"], Bound::More(8.0)),
     ("feed_sinks", "feed_two", &["b64", "b512"], Bound::More(0.0)),
     ("flush_sinks", "flush_two", &["full"], Bound::More(300.0)),
+    ("try_feed_dropping", "try_feed_bare", &["b64"], Bound::More(0.0)),
+    ("flush_dropping", "flush_bare", &["full"], Bound::More(0.0)),
     ("try_feed_limited", "try_feed_bare", &["b64"], Bound::More(11.0)),
     ("try_feed_breaker", "try_feed_bare", &["b64"], Bound::More(4.0)),
     ("flush_limited", "flush_bare", &["full"], Bound::More(20.0)),

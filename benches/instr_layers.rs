@@ -14,7 +14,7 @@ use std::pin::pin;
 use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use support::{Flush, Peers, TryFeed, breaker, limited, typed};
+use support::{Flush, Peers, TryFeed, breaker, dropping, limited, typed};
 use tokio::runtime::Builder;
 
 /// Runs `measured`; callgrind counts in here and nowhere else.
@@ -94,17 +94,18 @@ const TWICE: usize = 2 * ONCE;
 
 rows! {
     try_feed_bare, flush_bare: typed;
+    try_feed_dropping, flush_dropping: dropping;
     try_feed_limited, flush_limited: limited;
     try_feed_breaker, flush_breaker: breaker;
 }
 
 library_benchmark_group!(
     name = append_by_try_feed;
-    benchmarks = try_feed_bare, try_feed_limited, try_feed_breaker
+    benchmarks = try_feed_bare, try_feed_dropping, try_feed_limited, try_feed_breaker
 );
 library_benchmark_group!(
     name = flush_full;
-    benchmarks = flush_bare, flush_limited, flush_breaker
+    benchmarks = flush_bare, flush_dropping, flush_limited, flush_breaker
 );
 
 main!(

@@ -53,6 +53,14 @@ pub trait Encode {
     /// Writes the payload into `buf`, which is exactly [`encoded_len`](Self::encoded_len) long.
     fn encode(&self, buf: &mut [u8]);
 
+    /// The payload, where it lies in memory as it is to be sent, so that a large one need not be
+    /// copied ([`Buffered`](crate::Buffered) writes it to the connection from where it lies). It
+    /// says what [`encode`](Self::encode) would write. Default: none.
+    #[inline]
+    fn lend(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// What this message is about: messages of one key belong together (sharding keeps them in
     /// order on one child, conflation keeps the latest). Equal keys mean the same thing, so a hash
     /// will only do where a collision may. Default: none.
@@ -85,6 +93,11 @@ impl Encode for [u8] {
     fn encode(&self, buf: &mut [u8]) {
         buf.copy_from_slice(self);
     }
+
+    #[inline]
+    fn lend(&self) -> Option<&[u8]> {
+        Some(self)
+    }
 }
 
 /// Implements `Encode` for a type that already is its bytes.
@@ -100,6 +113,11 @@ macro_rules! encode_as_bytes {
             #[inline]
             fn encode(&self, buf: &mut [u8]) {
                 self.$bytes().encode(buf);
+            }
+
+            #[inline]
+            fn lend(&self) -> Option<&[u8]> {
+                self.$bytes().lend()
             }
         }
     };
@@ -124,6 +142,11 @@ macro_rules! encode_by_inner {
             #[inline]
             fn encode(&$self, buf: &mut [u8]) {
                 $inner.encode(buf);
+            }
+
+            #[inline]
+            fn lend(&$self) -> Option<&[u8]> {
+                $inner.lend()
             }
 
             $(#[inline] $change)*
@@ -225,6 +248,7 @@ mod tests {
         assert_eq!((msg.key(), msg.deadline(), msg.lane()), (Some(7), Some(at), 2));
         assert_eq!(bytes_of(&msg), b"m");
         assert_eq!((&&msg).key(), Some(7));
+        assert_eq!(msg.lend(), Some(b"m".as_slice()));
         assert_eq!("m".key(), None);
     }
 }

@@ -29,7 +29,7 @@ mod sink;
 pub mod testing;
 mod timer;
 
-pub use crate::buffer::Pending;
+pub use crate::buffer::{Pending, WhenFull};
 pub use crate::composite::{
     BestEffort, Fanout, LeastLoaded, LinkSet, Quorum, RoundRobin, Sharded, SinkSet, VisitLink,
     VisitLinkMut, VisitSink, VisitSinkMut,
@@ -39,7 +39,7 @@ pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
 pub use crate::factory::{SinkFactory, SinkStack};
 pub use crate::framing::{
-    Decoder, FrameError, Frames, Framing, LengthPrefixed, NewlineDelimited, Prefixed,
+    Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,
 };
 pub use crate::layer::{Buffered, Circuit, CircuitBreaker, Lazy, Rate, RateLimit};
@@ -51,7 +51,7 @@ pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
 pub use crate::registry::{
     BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Isolation, Pattern, Registry, Role,
-    Service, Target, WhenFull,
+    Service, Target,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,

@@ -13,6 +13,7 @@ use std::thread;
 use tempfile::TempDir;
 use torq_message_sink::{
     Buffered, Encode, Fanout, Lazy, MessageSink, SinkFactory, SinkStack, TcpSink, UnixSink,
+    WhenFull,
 };
 
 /// The system's allocator, counting per thread, so that receivers do not disturb.
@@ -201,4 +202,38 @@ async fn fanout_over_sinks_allocates_nothing_per_message() {
 async fn stack_by_name_allocates_nothing_per_message() {
     let peers = Peers::listen();
     allocates_nothing(by_name(&peers), peers).await;
+}
+
+/// Nor do messages for which there is no room, where they or others are dropped.
+#[tokio::test]
+async fn dropping_allocates_nothing_per_message() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        let peers = Peers::listen();
+        let (tcp, unix) = (TcpSink::new(peers.address()), UnixSink::new(peers.path()));
+        let links = Fanout::new((tcp.unwrap(), unix.unwrap()));
+        let mut sink = Lazy::new(Buffered::new(links).with_when_full(when_full));
+        sink.connect().await.unwrap();
+        // Accepted and never read.
+        let _stuck = (peers.tcp.accept().unwrap(), peers.unix.accept().unwrap());
+        let msg = [b'm'; 1400];
+        let dropped = |sink: &Lazy<_>| {
+            let leaves = MessageSink::report(sink).leaves;
+            leaves.iter().map(|leaf| leaf.dropped.overflow.bytes).min().unwrap()
+        };
+        // Until both are in the middle of a frame, or full at the end of one.
+        while dropped(&sink) < 4 * 64 * 1024 {
+            for _ in 0..MESSAGES {
+                sink.feed(msg.as_slice()).await.unwrap();
+            }
+        }
+        let before = dropped(&sink);
+        let begin = CALLS.get();
+        assert_ne!(begin, 0, "the counter counts");
+        for _ in 0..MESSAGES {
+            sink.feed(msg.as_slice()).await.unwrap();
+            sink.try_feed(msg.as_slice()).unwrap();
+        }
+        assert_eq!(CALLS.get() - begin, 0, "{when_full:?} allocated");
+        assert!(dropped(&sink) > before);
+    }
 }

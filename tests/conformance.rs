@@ -9,7 +9,7 @@ use torq_message_sink::testing::conformance::{
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
     BestEffort, Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink,
-    MessageSink, Quorum, Rate, RateLimit, RoundRobin, Sharded, StreamLink,
+    MessageSink, Quorum, Rate, RateLimit, RoundRobin, Sharded, StreamLink, WhenFull,
 };
 
 const CAPACITY: usize = 256;
@@ -202,6 +202,52 @@ mod framings {
     fn message_len(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
         Ok(bytes.iter().position(|&byte| byte == b'.').map(|at| at + 1))
     }
+}
+
+/// What holds of a sink that drops when it is full, as of any other; that it drops whole messages
+/// and counts them is in when_full.rs.
+async fn check_dropping<S: MessageSink>(mut make: impl FnMut() -> Subject<S, MemoryReceivers>) {
+    use torq_message_sink::testing::conformance as check;
+
+    check::order_is_kept(make()).await;
+    check::flushed_means_delivered(make()).await;
+    check::room_is_a_promise(make()).await;
+    check::fitting_is_a_promise(make()).await;
+    check::disconnected_sink_wakes_when_fed(make()).await;
+    check::close_is_final(make()).await;
+    check::ended_sink_is_closed(make());
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffered_that_drops_conforms() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        check_dropping(|| {
+            let (link, peer) = MemorySink::pair(PIPE);
+            subject(buffered(link).with_when_full(when_full).with_water_marks(100, 50), [peer])
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fanout_to_a_child_that_drops_and_one_that_waits_conforms() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        check_dropping(|| {
+            let ((drops, one), (waits, other)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+            let drops = Lazy::new(buffered(drops).with_when_full(when_full));
+            subject(Fanout::new((drops, buffered(waits))), [one, other])
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffered_with_water_marks_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(buffered(link).with_water_marks(100, 50), [peer])
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use torq_message_sink::{
     Buffered, CircuitBreaker, Encode, Fanout, Lazy, Link, MessageSink, Rate, RateLimit, SinkError,
-    SinkFactory, SinkStack, TcpSink, UnixSink,
+    SinkFactory, SinkStack, TcpSink, UnixSink, WhenFull,
 };
 
 use super::peers::SEND_BUFFER;
@@ -37,6 +37,19 @@ pub(crate) async fn unix_fanout(peers: &Peers, children: usize) -> Sink<Fanned> 
 
 /// A fan-out over links of one kind.
 pub(crate) type Fanned = Lazy<Buffered<Fanout<Vec<UnixSink>>>>;
+
+/// The same stack, told to drop and to tell of its marks, connected to both peers.
+pub(crate) async fn dropping(peers: &Peers) -> Sink<Typed> {
+    let tcp = TcpSink::new(peers.tcp.to_string()).expect("an address");
+    let unix = UnixSink::new(&peers.unix).expect("a short path");
+    let links = Fanout::new((tcp, unix.with_send_buffer(Some(SEND_BUFFER))));
+    let buffered = Buffered::with_capacity(links, CAPACITY)
+        .with_when_full(WhenFull::DropOldest)
+        .with_water_marks(CAPACITY - 1, CAPACITY / 2);
+    let mut sink = Lazy::new(buffered);
+    sink.connect().await.expect("the receivers listen");
+    Sink(sink)
+}
 
 /// A fan-out over whole sinks.
 pub(crate) type Sinks = Lazy<Fanout<(Buffered<TcpSink>, Buffered<UnixSink>)>>;

@@ -2,6 +2,8 @@
 
 mod append;
 mod pending;
+mod when_full;
 
 pub(crate) use self::append::{Refused, Store};
 pub use self::pending::Pending;
+pub use self::when_full::WhenFull;

@@ -89,6 +89,21 @@ impl<'a, F: Framing> Pending<'a, F> {
         }
         (at, frames)
     }
+
+    /// The first frame boundary at or behind `position`, which lies within what is held; its end,
+    /// where the framing knows of none.
+    #[must_use]
+    pub(crate) fn boundary_behind(&self, position: u64) -> u64 {
+        let (at, _) = self.boundary(self.start, position);
+        if at == position {
+            return at;
+        }
+        let len = self.framing.frame_len(self.from(at)).ok().flatten();
+        match len.and_then(|len| at.checked_add(len as u64)) {
+            Some(behind) if behind > position => behind.min(self.end()),
+            _ => self.end(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +129,9 @@ mod tests {
         assert_eq!(pending.from(99), b"");
         assert_eq!(pending.from(116), b"");
         assert_eq!(pending.until(109).from(105), [0, 0, 0, 0]);
+        for (position, behind) in [(100, 100), (101, 105), (105, 105), (108, 109), (115, 115)] {
+            assert_eq!(pending.boundary_behind(position), behind);
+        }
         assert_eq!((pending.until(0).end(), pending.until(u64::MAX).end()), (100, 115));
     }
 }

@@ -100,7 +100,11 @@ impl SinkFactory {
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
-        let buffered = Buffered::with_framing(route, buffer.capacity(), framing);
+        let mut buffered = Buffered::with_framing(route, buffer.capacity(), framing)
+            .with_when_full(buffer.when_full());
+        if let Some((high, low)) = buffer.water_marks() {
+            buffered = buffered.with_water_marks(high, low);
+        }
         Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
     }
 
@@ -124,7 +128,7 @@ impl SinkFactory {
             .into_iter()
             .zip(gates)
             .map(|(link, gates)| BestEffort::new(link).with_gating(gates));
-        Ok(Route::Isolated(Quorum::new(needed, children.collect())))
+        Ok(Route::Isolated(Box::new(Quorum::new(needed, children.collect()))))
     }
 
     /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the

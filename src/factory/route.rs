@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::buffer::Pending;
 use crate::composite::{BestEffort, Fanout, Quorum};
@@ -20,8 +21,8 @@ pub(crate) type Leaf = StreamLink<Transport>;
 pub(crate) enum Route {
     Leaf(Leaf),
     Fanout(Fanout<Vec<Leaf>>),
-    /// A fan-out some of whose links may lag behind.
-    Isolated(Quorum<Vec<BestEffort<Leaf>>>),
+    /// A fan-out some of whose links may lag behind. Boxed, so that the others are no larger for it.
+    Isolated(Box<Quorum<Vec<BestEffort<Leaf>>>>),
 }
 
 /// Implements `Link` for an enum of links: each method matches, and calls the link's.
@@ -35,6 +36,10 @@ macro_rules! link_of_links {
             #[inline]
             fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
                 match self { $(Self::$variant(link) => link.try_write(pending),)+ }
+            }
+
+            fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+                match self { $(Self::$variant(link) => link.try_write_around(start, frame),)+ }
             }
 
             #[inline]
@@ -103,6 +108,10 @@ macro_rules! link_of_links {
 
             fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
                 match self { $(Self::$variant(link) => link.set_policy(policy),)+ }
+            }
+
+            fn close_deadline(&self) -> Duration {
+                match self { $(Self::$variant(link) => link.close_deadline(),)+ }
             }
 
             fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {

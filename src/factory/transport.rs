@@ -71,6 +71,13 @@ impl Io for TransportIo {
         }
     }
 
+    fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => io.try_write_both(first, second),
+            Self::Unix(io) => io.try_write_both(first, second),
+        }
+    }
+
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),

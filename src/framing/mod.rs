@@ -71,6 +71,15 @@ pub trait Framing {
     /// The payload within one whole frame.
     fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8];
 
+    /// Writes what stands before a payload of `payload_len` bytes, and answers it, if with that any
+    /// payload of that length is a frame: it can be written apart from its payload then. Default:
+    /// none.
+    #[inline]
+    fn head<'b>(&self, payload_len: usize, buf: &'b mut [u8; MAX_HEAD]) -> Option<&'b [u8]> {
+        let _ = (payload_len, buf);
+        None
+    }
+
     /// [`frame_len`](Self::frame_len), knowing that it answered `Ok(None)` when asked about the
     /// first `seen` of these bytes. For framings that search for a frame's end: whoever receives a
     /// long frame in many pieces has each piece searched once. Default: `frame_len`.
@@ -103,6 +112,9 @@ pub trait Framing {
         }
     }
 }
+
+/// Room for [`Framing::head`]: bytes of the longest header that can be written apart.
+pub const MAX_HEAD: usize = 16;
 
 /// Bytes that are not frames, or a message that cannot become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::encode::Encode;
 use crate::framing::prefix::{Prefix, U32Be};
-use crate::framing::{FrameError, Framing};
+use crate::framing::{FrameError, Framing, MAX_HEAD};
 
 /// A u32 big-endian length, then that many bytes of payload: the default framing.
 ///
@@ -108,6 +108,13 @@ impl<P: Prefix> Framing for Prefixed<P> {
             Ok(Some((_, behind))) => behind,
             _ => &[],
         }
+    }
+
+    #[inline]
+    fn head<'b>(&self, payload_len: usize, buf: &'b mut [u8; MAX_HEAD]) -> Option<&'b [u8]> {
+        let header = buf.get_mut(..P::size(payload_len as u64))?;
+        P::write(payload_len as u64, header);
+        Some(header)
     }
 
     #[inline]

@@ -47,10 +47,24 @@ use crate::sink::{End, HandBack, MessageSink};
 pub struct Lazy<S> {
     inner: S,
     policy: Arc<LazyPolicy>,
+    /// None without an idle timeout: flushes have nothing to look at then.
+    idle: Option<Box<Idle>>,
+}
+
+/// How long nothing new has come.
+#[derive(Debug)]
+struct Idle {
+    timeout: Duration,
     /// What was accepted when the last flush looked.
     accepted_bytes: u64,
     /// When a flush first found that nothing had been accepted since the one before.
-    idle_since: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Idle {
+    fn new(timeout: Duration) -> Box<Self> {
+        Box::new(Self { timeout, accepted_bytes: 0, since: None })
+    }
 }
 
 impl<S: MessageSink> Lazy<S> {
@@ -63,7 +77,8 @@ impl<S: MessageSink> Lazy<S> {
     pub fn with_policy(mut inner: S, policy: impl Into<Arc<LazyPolicy>>) -> Self {
         let policy = policy.into();
         inner.set_policy(&policy);
-        Self { inner, policy, accepted_bytes: 0, idle_since: None }
+        let idle = policy.idle_timeout.map(Idle::new);
+        Self { inner, policy, idle }
     }
 
     /// The policy.
@@ -114,18 +129,25 @@ impl<S: MessageSink> Lazy<S> {
     fn change(mut self, change: impl FnOnce(LazyPolicy) -> LazyPolicy) -> Self {
         self.policy = Arc::new(change(LazyPolicy::clone(&self.policy)));
         self.inner.set_policy(&self.policy);
+        self.idle = self.policy.idle_timeout.map(Idle::new);
         self
     }
 
-    /// A flush found nothing new: if that has been so for `timeout`, disconnects step by step, in
-    /// this flush and the next ones, so that a peer that talks destroys nothing.
+    /// After a flush: if it found nothing new, and none has for the timeout, disconnects step by
+    /// step, in this flush and the next ones, so that a peer that talks destroys nothing.
     #[cold]
-    fn sleep_if_idle(&mut self, timeout: Duration, cx: &mut Context<'_>) {
-        let now = Instant::now();
-        let idle = now.duration_since(*self.idle_since.get_or_insert(now));
-        if idle >= timeout.saturating_add(self.policy.close_deadline) {
+    fn sleep_if_idle(&mut self, cx: &mut Context<'_>) {
+        let Some(idle) = &mut self.idle else { return };
+        let accepted_bytes = self.inner.accepted_bytes();
+        if idle.accepted_bytes != accepted_bytes {
+            (idle.accepted_bytes, idle.since) = (accepted_bytes, None);
+            return;
+        }
+        let (now, timeout) = (Instant::now(), idle.timeout);
+        let since = now.duration_since(*idle.since.get_or_insert(now));
+        if since >= timeout.saturating_add(self.policy.close_deadline) {
             self.inner.end(End::Sleep);
-        } else if idle >= timeout {
+        } else if since >= timeout {
             let _ = self.inner.poll_disconnect(cx);
         }
     }
@@ -148,11 +170,8 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         ready!(self.inner.poll_flush(cx))?;
-        let accepted_bytes = self.inner.accepted_bytes();
-        if self.accepted_bytes != accepted_bytes {
-            (self.accepted_bytes, self.idle_since) = (accepted_bytes, None);
-        } else if let Some(timeout) = self.policy.idle_timeout {
-            self.sleep_if_idle(timeout, cx);
+        if self.idle.is_some() {
+            self.sleep_if_idle(cx);
         }
         Poll::Ready(Ok(()))
     }

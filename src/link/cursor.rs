@@ -64,6 +64,13 @@ impl Cursor {
         self.taken = self.written;
     }
 
+    /// Everything was written, which was one frame.
+    #[cold]
+    pub(crate) fn take_frame(&mut self) {
+        self.take_all();
+        self.messages += u64::from(self.counting);
+    }
+
     /// Some of it was written: finds the boundary of what was written whole.
     #[cold]
     pub(crate) fn take_whole<F: Framing>(&mut self, pending: Pending<'_, F>) {
@@ -87,6 +94,8 @@ impl Cursor {
             return None;
         }
         let rest = self.leave_begun(pending, skip);
+        // Had the last connection's end cut the first of them off, it does not begin the next one.
+        self.cut_bytes = 0;
         let passed = to.saturating_sub(self.taken);
         match skip {
             Skip::Elsewhere => self.foreign_bytes = self.foreign_bytes.wrapping_add(passed),

@@ -113,6 +113,27 @@ impl<C: Connect> Line<C> {
         }
     }
 
+    /// Writes a frame that is not in the buffer, if there is a connection and nothing to write
+    /// before it. False if there is not.
+    #[cold]
+    pub(super) fn write_around(
+        &mut self,
+        to: &Description<C>,
+        start: u64,
+        frame: [&[u8]; 2],
+    ) -> bool {
+        let State::Connected(live) = &mut self.state else { return false };
+        if self.cursor.written != start {
+            return false;
+        }
+        match live.write_both(&mut self.cursor.written, frame) {
+            Step::Done => self.cursor.take_frame(),
+            Step::Lost(cause) => self.lose(to, cause),
+            _ => {}
+        }
+        true
+    }
+
     /// Leaves out the frames up to `to`. A connection in the middle of one gets the rest of it.
     pub(super) fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
         let Some(rest) = self.cursor.skip(pending, to, skip) else { return };

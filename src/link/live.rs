@@ -86,6 +86,30 @@ impl<I: Io> Live<I> {
         }
     }
 
+    /// Writes a frame in two pieces from its first byte on, as far as it goes.
+    #[cold]
+    pub(super) fn write_both(&mut self, written: &mut u64, frame: [&[u8]; 2]) -> Step {
+        // As in `write`: a peer that has closed must not cost the frame.
+        if let Some(cause) = self.discard() {
+            return Step::Lost(cause);
+        }
+        let [mut first, mut second] = frame;
+        while !(first.is_empty() && second.is_empty()) {
+            match self.io.try_write_both(first, second) {
+                Ok(0) => return Step::Lost(EndCause::Failed(io::ErrorKind::WriteZero)),
+                Ok(len) => {
+                    let len = len.min(first.len() + second.len());
+                    *written += len as u64;
+                    let of_first = len.min(first.len());
+                    first = first.get(of_first..).unwrap_or_default();
+                    second = second.get(len - of_first..).unwrap_or_default();
+                }
+                Err(error) => return Step::failed(error.kind()),
+            }
+        }
+        Step::Done
+    }
+
     /// The socket is full: asks to be called again when there is room, or when the peer closes.
     #[cold]
     pub(super) fn wait_for_room(&mut self, cx: &mut Context<'_>) -> Result<(), EndCause> {

@@ -259,6 +259,10 @@ impl Io for MemoryIo {
         Ok(len)
     }
 
+    fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.try_write(&[first, second].concat())
+    }
+
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut pipe = lock(&self.0);
         if pipe.said > 0 || pipe.peer_shut || pipe.peer_gone || pipe.reset {

@@ -72,6 +72,17 @@ pub trait Link {
     /// [`SinkError`] when the attempts to connect are used up. All frames are kept.
     fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError>;
 
+    /// Writes one whole frame that is not in the buffer, from where it lies, as much of it as can be
+    /// written without waiting. Called only when nothing is pending; `start` is the position that
+    /// the frame begins at. What it did shows in [`taken`](Self::taken), as with `try_write`:
+    /// unless all of the frame is taken, it is in the next `pending`.
+    ///
+    /// False says that nothing was tried. Default: never tried.
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        let _ = (start, frame);
+        false
+    }
+
     /// Writes until every frame is taken. What it did shows in [`taken`](Self::taken), also while
     /// it is pending.
     ///
@@ -159,6 +170,11 @@ pub trait Link {
     /// Hands down the policy that the link runs by.
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>);
 
+    /// How long a shutdown goes on trying, by that policy. Default: as long as by default.
+    fn close_deadline(&self) -> Duration {
+        LazyPolicy::new().close_deadline
+    }
+
     /// Adds one entry per leaf to `report`; `pending` is what the buffer still holds.
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report);
 
@@ -226,6 +242,16 @@ pub trait Io: Send + Unpin + 'static {
     /// `WouldBlock` when nothing fits; any other ends the connection.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Writes what fits of two pieces, one behind the other. Default: of the first that is not
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.try_write(if first.is_empty() { second } else { first })
+    }
+
     /// Waits until a read may succeed.
     ///
     /// # Errors
@@ -282,6 +308,11 @@ macro_rules! io_over_tokio {
             #[inline]
             fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
                 self.0.try_write(bytes)
+            }
+
+            fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> std::io::Result<usize> {
+                let pieces = [first, second].map(std::io::IoSlice::new);
+                self.0.try_write_vectored(&pieces)
             }
 
             fn poll_read_ready(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::buffer::Pending;
 use crate::error::SinkError;
@@ -171,6 +172,11 @@ impl<C: Connect> Link for StreamLink<C> {
         }
     }
 
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        let Self { description, line } = self;
+        line.as_deref_mut().is_some_and(|line| line.write_around(description, start, frame))
+    }
+
     // Out of line, as it would be where several stacks have such a link, it costs 20 instructions a
     // flush and child.
     #[inline(always)]
@@ -252,6 +258,10 @@ impl<C: Connect> Link for StreamLink<C> {
         if let Some(line) = &mut self.line {
             line.cursor.counting = policy.counting;
         }
+    }
+
+    fn close_deadline(&self) -> Duration {
+        self.description.policy.close_deadline
     }
 
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {

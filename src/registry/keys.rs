@@ -27,8 +27,10 @@ pub(super) static SERVICE: Table = Table {
     ],
 };
 pub(super) static ISOLATION: Table = Table { path: "[services.NAME.isolation]", keys: &["quorum"] };
-pub(super) static BUFFER: Table =
-    Table { path: "[services.NAME.buffer]", keys: &["capacity", "when_full", "max_frame"] };
+pub(super) static BUFFER: Table = Table {
+    path: "[services.NAME.buffer]",
+    keys: &["capacity", "when_full", "max_frame", "high_water", "low_water"],
+};
 pub(super) static LAZY: Table = Table {
     path: "[services.NAME.lazy]",
     keys: &[

@@ -108,6 +108,18 @@ pub enum DiagnosticKind {
         /// `initial`, written or by default.
         initial: Duration,
     },
+    /// A size that another one limits.
+    #[error("`{key}` ({bytes} bytes) is above `{other}` ({limit} bytes)")]
+    Above {
+        /// Whose size it is.
+        key: &'static str,
+        /// The size.
+        bytes: u32,
+        /// What limits it.
+        other: &'static str,
+        /// The limit, written or by default.
+        limit: u32,
+    },
     /// A number, size or duration outside its limits.
     #[error("`{key}` is {found}; it must be {allowed}")]
     OutOfRange {

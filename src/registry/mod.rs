@@ -17,7 +17,7 @@ mod units;
 
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
-pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target, WhenFull};
+pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -7,23 +7,27 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
-use super::service::{BufferConfig, Isolation, WhenFull};
+use super::service::{BufferConfig, Isolation, WhenFilled};
+use crate::buffer::WhenFull;
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
 
 /// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
 pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig {
-    let mut config = BufferConfig::default();
+    let (mut config, before) = (BufferConfig::default(), report.count());
     let Some(section) = service.table("buffer", &keys::BUFFER, report) else { return config };
     if let Some(capacity) = section.bytes("capacity", &CAPACITY, report) {
         config.capacity = capacity;
     }
-    if let Some(when_full) = section.word("when_full", WHEN_FULL, report) {
-        config.when_full = when_full;
-    }
     if let Some(max_frame) = section.bytes("max_frame", &MAX_FRAME, report) {
         config.max_frame = max_frame;
     }
+    let when_full = section.word("when_full", WHEN_FULL, report).unwrap_or_default();
+    let told = WhenFilled { when_full, water_marks: water_marks(&section, report) };
+    if report.count() == before {
+        check_marks(&section, config.capacity, told.water_marks, report);
+    }
+    config.when_filled = (told != WhenFilled::default()).then(|| Box::new(told));
     config
 }
 
@@ -45,6 +49,36 @@ pub(super) fn isolation(service: &Section<'_>, report: &mut Report) -> Option<Is
         None => {
             let expected = "`\"all\"`, `\"best_effort\"` or `{ quorum = 2 }`";
             wrong_type("isolation", value, expected, report)
+        }
+    }
+}
+
+/// The marks that a buffer tells about, if it has any.
+fn water_marks(section: &Section<'_>, report: &mut Report) -> Option<(u32, u32)> {
+    let high = section.bytes("high_water", &MARK, report);
+    let low = section.bytes("low_water", &LOW_MARK, report);
+    if let Some(span) = section.key_span("low_water").filter(|_| !section.has("high_water")) {
+        let (key, to) = ("low_water", "a buffer without `high_water`");
+        report.error(span, DiagnosticKind::NotApplicable { key, to });
+    }
+    high.map(|high| (high, low.unwrap_or(high / 2)))
+}
+
+/// Whether the marks lie one below the other, and both within the capacity.
+fn check_marks(
+    section: &Section<'_>,
+    capacity: u32,
+    marks: Option<(u32, u32)>,
+    report: &mut Report,
+) {
+    let Some((high, low)) = marks else { return };
+    for (key, bytes, other, limit) in
+        [("high_water", high, "capacity", capacity), ("low_water", low, "high_water", high)]
+    {
+        if bytes > limit {
+            let span = section.value(key).map_or(0..0, |value| value.span());
+            let help = (!section.has(other)).then(|| format!("`{other}` is its default here"));
+            report.error_with_help(span, DiagnosticKind::Above { key, bytes, other, limit }, help);
         }
     }
 }
@@ -136,9 +170,9 @@ fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<usize> {
 
 const WHEN_FULL: &[Word<WhenFull>] = &[
     ("wait", Some(WhenFull::Wait)),
-    ("drop_newest", None),
-    ("drop_oldest", None),
-    ("error", None),
+    ("drop_newest", Some(WhenFull::DropNewest)),
+    ("drop_oldest", Some(WhenFull::DropOldest)),
+    ("error", Some(WhenFull::Error)),
 ];
 
 const ISOLATION: &[Word<Isolation>] =
@@ -149,6 +183,8 @@ const RECONNECT: &[Word<Reconnect>] =
 
 /// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
 const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
+const MARK: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+const LOW_MARK: Limits<u32> = Limits { min: 0, max: GIB, words: "0B to 1GiB" };
 const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
 /// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
 const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };

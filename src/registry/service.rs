@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::buffer::WhenFull;
 use crate::endpoint::Endpoint;
 use crate::framing::LengthPrefixed;
 use crate::options::{TcpOptions, UnixOptions};
@@ -130,7 +131,16 @@ pub enum Isolation {
 pub struct BufferConfig {
     pub(super) capacity: u32,
     pub(super) max_frame: u32,
+    /// What few buffers are told; every service has room for this, used or not.
+    pub(super) when_filled: Option<Box<WhenFilled>>,
+}
+
+/// What a buffer does when it fills up, unless it is to wait and to say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct WhenFilled {
     pub(super) when_full: WhenFull,
+    /// The high one and the low one.
+    pub(super) water_marks: Option<(u32, u32)>,
 }
 
 impl BufferConfig {
@@ -142,8 +152,16 @@ impl BufferConfig {
 
     /// What becomes of a message for which there is no room.
     #[must_use]
-    pub const fn when_full(&self) -> WhenFull {
-        self.when_full
+    pub fn when_full(&self) -> WhenFull {
+        self.when_filled.as_ref().map_or(WhenFull::Wait, |told| told.when_full)
+    }
+
+    /// The high and the low water mark in bytes, where there are any: the high one at most the
+    /// capacity, the low one at most the high one.
+    #[must_use]
+    pub fn water_marks(&self) -> Option<(usize, usize)> {
+        let (high, low) = self.when_filled.as_ref()?.water_marks?;
+        Some((high as usize, low as usize))
     }
 
     /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame
@@ -158,17 +176,8 @@ impl Default for BufferConfig {
     fn default() -> Self {
         Self {
             capacity: 64 * 1024,
-            when_full: WhenFull::Wait,
+            when_filled: None,
             max_frame: LengthPrefixed::DEFAULT_MAX_FRAME as u32,
         }
     }
-}
-
-/// What becomes of a message for which the buffer has no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// `feed` waits and `try_feed` refuses (the default).
-    #[default]
-    Wait,
 }

@@ -182,17 +182,7 @@ pub trait MessageSink {
         cx: &mut Context<'_>,
         msg: &M,
     ) -> Poll<Result<(), SinkError>> {
-        // Room was promised for the length asked about. A message that says another length each
-        // time it is asked gets a few more chances, then the refusal.
-        for _ in 0..8 {
-            ready!(self.poll_ready(cx, msg.encoded_len()))?;
-            match self.try_feed(msg) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(refusal) if refusal.is_full() => {}
-                Err(refusal) => return Poll::Ready(Err(refusal.into())),
-            }
-        }
-        Poll::Ready(Err(ErrorKind::InvalidMessage.into()))
+        poll_feed(self, cx, msg)
     }
 
     /// Pushes out everything accepted, until kernels have taken it.
@@ -426,4 +416,24 @@ pub enum End {
     Sleep,
     /// It is closed for good; what is left is dropped and counted.
     Close,
+}
+
+/// Feeds when there is room: the default of [`MessageSink::poll_feed`].
+#[cold]
+pub(crate) fn poll_feed<S: MessageSink + ?Sized, M: Encode + ?Sized>(
+    sink: &mut S,
+    cx: &mut Context<'_>,
+    msg: &M,
+) -> Poll<Result<(), SinkError>> {
+    // Room was promised for the length asked about. A message that says another length each time it
+    // is asked gets a few more chances, then the refusal.
+    for _ in 0..8 {
+        ready!(sink.poll_ready(cx, msg.encoded_len()))?;
+        match sink.try_feed(msg) {
+            Ok(()) => return Poll::Ready(Ok(())),
+            Err(refusal) if refusal.is_full() => {}
+            Err(refusal) => return Poll::Ready(Err(refusal.into())),
+        }
+    }
+    Poll::Ready(Err(ErrorKind::InvalidMessage.into()))
 }

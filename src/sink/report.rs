@@ -265,6 +265,27 @@ pub enum Event {
     },
     /// A connection ended.
     Ended(ConnectionEnd),
+    /// A buffer was filled above its high water mark:
+    /// [`Buffered::with_water_marks`](crate::Buffered::with_water_marks).
+    #[non_exhaustive]
+    HighWater {
+        /// The service's name of the link that lags most, where it has one.
+        service: Option<Arc<str>>,
+        /// Where that link leads.
+        endpoint: Endpoint,
+        /// Bytes of frames in the buffer.
+        buffered_bytes: u64,
+    },
+    /// A buffer that was above its high water mark is down to the low one.
+    #[non_exhaustive]
+    LowWater {
+        /// The service's name of the link that the [`HighWater`](Self::HighWater) before it named.
+        service: Option<Arc<str>>,
+        /// Where that link leads.
+        endpoint: Endpoint,
+        /// Bytes of frames in the buffer.
+        buffered_bytes: u64,
+    },
 }
 
 /// The end of a connection: which frames were written on it, and where the next one goes on.

@@ -167,6 +167,11 @@ impl<I: Io> Io for ScriptedIo<I> {
         }
     }
 
+    /// As one write of both, so that a step says how much of them is taken.
+    fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.try_write(&[first, second].concat())
+    }
+
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if take_one(&mut lock(&self.script.0).read_readiness) {
             return Poll::Ready(Ok(()));

@@ -66,7 +66,7 @@ fn every_key_arrives() {
         [services.a]
         type = "direct"
         endpoint = "tcp://localhost:9001"
-        buffer = { capacity = 4096, when_full = "wait", max_frame = "64KB" }
+        buffer = { capacity = 4096, when_full = "drop_oldest", max_frame = "64KB", high_water = 3000 }
         tcp = { nodelay = false, keepalive = "30s", user_timeout = "20s", send_buffer = "64KiB" }
         [services.a.lazy]
         connect_timeout = "250ms"
@@ -85,7 +85,9 @@ fn every_key_arrives() {
     );
     let a = service(&registry, "a");
     assert_eq!((a.buffer().capacity(), a.buffer().max_frame()), (4096, 64_000));
-    assert_eq!(a.buffer().when_full(), WhenFull::Wait);
+    assert_eq!(a.buffer().when_full(), WhenFull::DropOldest);
+    assert_eq!(service(&registry, "b").buffer().when_full(), WhenFull::Wait);
+    assert_eq!(a.buffer().water_marks(), Some((3000, 1500)));
     let mut tcp = TcpOptions::default();
     tcp.nodelay = false;
     tcp.keepalive = Some(Duration::from_secs(30));

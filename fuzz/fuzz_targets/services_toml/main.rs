@@ -75,6 +75,8 @@ fn check_numbers(service: &Service) {
     let (buffer, lazy, tcp) = (service.buffer(), service.lazy(), service.tcp());
     assert!((64..=GIB).contains(&buffer.capacity()));
     assert!((1..=GIB).contains(&buffer.max_frame()));
+    let marks = buffer.water_marks().unwrap_or((1, 0));
+    assert!(marks.0 > 0 && marks.1 <= marks.0 && marks.0 <= buffer.capacity());
     assert!(POSITIVE.contains(&lazy.connect_timeout()));
     assert!([1, u32::MAX].iter().all(|n| POSITIVE.contains(&lazy.backoff().ceiling(*n))));
     assert!(lazy.idle_timeout().is_none_or(|timeout| POSITIVE.contains(&timeout)));

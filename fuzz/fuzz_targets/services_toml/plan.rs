@@ -66,7 +66,10 @@ impl Plan {
     /// Whether nothing is wrong with it.
     pub(crate) fn is_right(&self) -> bool {
         self.services.iter().enumerate().all(|(at, service)| {
-            let values = service.values().into_values().all(|(_, right)| right);
+            let values = service.values();
+            let mark = !values.contains_key("buffer.low_water")
+                || values.contains_key("buffer.high_water");
+            let values = mark && values.into_values().all(|(_, right)| right);
             let depth = self.depth(at, &mut vec![at]);
             values && depth.is_some_and(|depth| depth <= 3) && self.quorum_fits(at)
         })

@@ -50,7 +50,8 @@ pub(crate) const KEYS: &[Key] = &[
         &["63", "'63B'", "1073741825", "'2GiB'", "-1", "'64'", "64.0"]),
     key("buffer.max_frame", All, &["1", "'1B'", "'1GB'", "1073741824"],
         &["0", "'0B'", "1073741825", "'1 MiB'", "true"]),
-    key("buffer.when_full", All, &["'wait'"], &["'drop_newest'", "'error'", "'never'", "1"]),
+    key("buffer.when_full", All, &["'wait'", "'drop_newest'", "'drop_oldest'", "'error'"],
+        &["'drop'", "'never'", "1"]),
     key("lazy.connect_timeout", All, &["'1ms'", "'1000us'", "'5s'", "'8760h'"],
         &["'999us'", "'0s'", "'8761h'", "'off'", "5", "'5'"]),
     key("lazy.backoff", All,
@@ -71,4 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("isolation", Composite, &["'all'", "'best_effort'", "{ quorum = 1 }", "{ quorum = 2 }"],
         &["'quorum'", "'none'", "{}", "{ quorum = 0 }", "{ quorum = 513 }", "{ quorum = '1' }", "{ of = 1 }", "1"]),
     key("preamble", Unix, &["'none'"], &["'torq'", "0"]),
+    key("buffer.high_water", All, &["1", "'64B'", "64"], &["0", "1073741825", "'off'"]),
+    // Below every high one; right only beside one.
+    key("buffer.low_water", All, &["0", "'1B'"], &["-1", "'2GiB'"]),
 ];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::{BestEffort, is_away};
 use crate::buffer::Pending;
@@ -92,6 +93,10 @@ impl<L: Link> Link for BestEffort<L> {
 
     fn write_size(&self) -> usize {
         self.inner.write_size()
+    }
+
+    fn close_deadline(&self) -> Duration {
+        self.inner.close_deadline()
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Fanout;
 use crate::buffer::Pending;
@@ -28,6 +29,13 @@ impl<T: LinkSet> Link for Fanout<T> {
         self.children.visit_mut(&mut write);
         self.taken = write.slowest;
         write.result
+    }
+
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        let mut write = WriteAround { start, frame, slowest: u64::MAX, tried: false };
+        self.children.visit_mut(&mut write);
+        self.taken = write.slowest;
+        write.tried
     }
 
     #[inline]
@@ -134,6 +142,13 @@ impl<T: LinkSet> Link for Fanout<T> {
         self.children.visit_mut(&mut SetPolicy(policy));
     }
 
+    /// The longest of any child's.
+    fn close_deadline(&self) -> Duration {
+        let mut longest = LongestDeadline(Duration::ZERO);
+        self.children.visit(&mut longest);
+        longest.0
+    }
+
     fn report_into<F: Framing>(&self, pending: Pending<'_, F>, report: &mut Report) {
         self.children.visit(&mut ReportEach { pending, report });
     }
@@ -180,6 +195,20 @@ impl<F: Framing> VisitLinkMut for TryWrite<'_, F> {
         if self.result.is_ok() {
             self.result = written;
         }
+    }
+}
+
+struct WriteAround<'a> {
+    start: u64,
+    frame: [&'a [u8]; 2],
+    slowest: u64,
+    tried: bool,
+}
+
+impl VisitLinkMut for WriteAround<'_> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        self.tried |= link.try_write_around(self.start, self.frame);
+        self.slowest = self.slowest.min(link.taken());
     }
 }
 
@@ -303,6 +332,14 @@ impl VisitLink for SmallestWrite {
     #[inline]
     fn visit<L: Link>(&mut self, link: &L) {
         self.0 = self.0.min(link.write_size());
+    }
+}
+
+struct LongestDeadline(Duration);
+
+impl VisitLink for LongestDeadline {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.max(link.close_deadline());
     }
 }
 

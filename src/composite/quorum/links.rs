@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -107,6 +108,10 @@ impl<T: LinkSet> Link for Quorum<T> {
 
     fn write_size(&self) -> usize {
         self.inner.write_size()
+    }
+
+    fn close_deadline(&self) -> Duration {
+        self.inner.close_deadline()
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {

@@ -3,10 +3,13 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use torq_message_sink::{MessageSink, SinkState, TryFeedError};
+use torq_message_sink::{LeafReport, MessageSink, SinkState, TryFeedError, WhenFull};
 
 use super::drive::poll;
+use super::log::Log;
+use super::receiver::Receiver;
 use super::sequence::Sequence;
+use super::world::World;
 
 impl Sequence<'_> {
     pub(super) fn try_feed(&mut self) {
@@ -53,7 +56,8 @@ impl Sequence<'_> {
     /// Whether one of the buffers has no room for a message of `len` bytes.
     fn is_full(&self, len: usize) -> bool {
         let report = self.sink.report();
-        self.world.buffers(&report.leaves).any(|(log, links)| {
+        let mut gating = self.world.buffers(&report.leaves).filter(|(log, _)| !log.drops());
+        gating.any(|(log, links)| {
             let held = links.map(|leaf| leaf.buffered.bytes).max().unwrap_or(0);
             log.capacity as u64 - held < log.framing.frame_len(len) as u64
         })
@@ -79,6 +83,12 @@ impl Sequence<'_> {
     }
 
     pub(super) async fn send(&mut self) {
+        if self.world.logs.iter().any(Log::drops) {
+            // What was dropped has to be seen before anything more is written.
+            self.feed().await;
+            let _ = self.poll_flush();
+            return;
+        }
         let payload = self.payload();
         let mut send = pin!(self.sink.send(&payload));
         let mut outcome = Poll::Pending;
@@ -102,6 +112,13 @@ impl Sequence<'_> {
     }
 
     pub(super) async fn send_batch(&mut self) {
+        if self.world.logs.iter().any(Log::drops) {
+            for _ in 0..self.world.choices.below(6) {
+                self.feed().await;
+            }
+            let _ = self.poll_flush();
+            return;
+        }
         let payloads: Vec<_> = (0..self.world.choices.below(6)).map(|_| self.payload()).collect();
         let mut send = pin!(self.sink.send_batch(&payloads));
         let mut outcome = Poll::Pending;
@@ -150,7 +167,17 @@ impl Sequence<'_> {
 
     fn accept(&mut self, payload: &[u8]) {
         assert!(payload.len() <= self.world.longest() && !self.closed, "accepts only what it may");
-        self.world.logs.iter_mut().for_each(|log| log.push(payload));
+        if self.world.logs.iter().any(Log::drops) {
+            self.settle();
+            let report = self.sink.report();
+            let World { logs, receivers, .. } = &mut self.world;
+            for (index, log) in logs.iter_mut().enumerate() {
+                let leaves = receivers.iter_mut().zip(&report.leaves);
+                log_or_drop(log, payload, leaves.filter(|(receiver, _)| receiver.log == index));
+            }
+        } else {
+            self.world.logs.iter_mut().for_each(|log| log.push(payload));
+        }
         assert!(self.sink.accepted_bytes() >= self.world.accepted_bytes());
     }
 
@@ -178,5 +205,39 @@ impl Sequence<'_> {
             self.world.logs.iter().for_each(|log| log.framing.adapt(&mut payload));
         }
         payload
+    }
+}
+
+/// Puts an accepted message in the log, if it was not dropped; before that it finds out what was,
+/// for which of the receivers below, and whether that was called for.
+fn log_or_drop<'a>(
+    log: &mut Log,
+    payload: &[u8],
+    below: impl Iterator<Item = (&'a mut Receiver, &'a LeafReport)>,
+) {
+    let frame = log.framing.frame_len(payload.len()) as u64;
+    let (mut held, mut newest, mut drops) = (0, Vec::new(), Vec::new());
+    for (receiver, leaf) in below {
+        held = held.max(leaf.buffered.bytes);
+        let dropped = leaf.dropped.overflow.bytes - receiver.overflow(log).0;
+        match log.when_full {
+            WhenFull::DropOldest if dropped > 0 => drops.push(receiver.drop_oldest(dropped, log)),
+            WhenFull::DropOldest => {}
+            _ => newest.push(dropped),
+        }
+    }
+    if let Some(to) = drops.first() {
+        assert!(drops.iter().all(|other| other == to), "for all that have not written them yet");
+        let longest = log.framing.frame_len(log.longest);
+        let least = log.capacity - log.capacity / 16;
+        assert!(held as usize + longest > least, "drops no more than it must");
+    }
+    if newest.iter().any(|dropped| *dropped > 0) {
+        assert!(log.when_full == WhenFull::DropNewest, "drops only where that was chosen");
+        assert!(newest.iter().all(|dropped| *dropped == frame), "for all, and this one alone");
+        assert!(held + frame > log.capacity as u64, "drops only what does not fit");
+        log.drop_newest(payload);
+    } else {
+        log.push(payload);
     }
 }

@@ -2,7 +2,9 @@
 //! on the wire, written down a second time.
 
 use torq_message_sink::prefix::{U16Be, U16Le, U32Be, U32Le, U64Be, U64Le, Varint};
-use torq_message_sink::{Encode, FrameError, Framing, NewlineDelimited, Prefixed, SelfDelimiting};
+use torq_message_sink::{
+    Encode, FrameError, Framing, MAX_HEAD, NewlineDelimited, Prefixed, SelfDelimiting,
+};
 
 use super::choices::Choices;
 
@@ -39,6 +41,10 @@ macro_rules! any_framing {
 
             fn frame_len(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
                 match self { $(Self::$name(framing) => framing.frame_len(bytes),)+ }
+            }
+
+            fn head<'b>(&self, len: usize, buf: &'b mut [u8; MAX_HEAD]) -> Option<&'b [u8]> {
+                match self { $(Self::$name(framing) => framing.head(len, buf),)+ }
             }
 
             fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {

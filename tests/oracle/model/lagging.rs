@@ -16,7 +16,8 @@ impl Receiver {
                 let least = previous.and_then(|c| c.end).map_or(0, |end| end.0);
                 assert!(first.bytes >= least, "a connection begins behind the last one's end");
                 check_messages(*first, log);
-                self.connections.push(Connection { first: first.bytes, end: None, stream: None });
+                let (first, end, stream, known) = (first.bytes, None, None, None);
+                self.connections.push(Connection { first, end, stream, known });
                 assert_eq!(*connection as usize, self.connections.len());
             }
             Event::Ended(end) => {

@@ -1,5 +1,7 @@
 //! The truth: what one buffer has accepted.
 
+use torq_message_sink::WhenFull;
+
 use super::choices::Choices;
 use super::framings::AnyFraming;
 
@@ -13,6 +15,9 @@ pub(super) struct Log {
     pub(super) bytes: Vec<u8>,
     /// Where each frame ends.
     pub(super) ends: Vec<u64>,
+    pub(super) when_full: WhenFull,
+    /// Bytes and number of the frames that messages dropped as the newest would have been.
+    pub(super) overflow: (u64, u64),
 }
 
 impl Log {
@@ -23,7 +28,21 @@ impl Log {
         let framing = AnyFraming::choose(choices, max_frame);
         let fits = |len: &usize| framing.frame_len(*len) <= capacity;
         let longest = (0..=max_frame).rev().find(fits).expect("room for an empty message");
-        Self { capacity, framing, longest, bytes: Vec::new(), ends: Vec::new() }
+        let (bytes, ends) = (Vec::new(), Vec::new());
+        let (when_full, overflow) = (WhenFull::Wait, (0, 0));
+        Self { capacity, framing, longest, bytes, ends, when_full, overflow }
+    }
+
+    /// Whether messages or frames may be dropped for want of room.
+    pub(super) fn drops(&self) -> bool {
+        matches!(self.when_full, WhenFull::DropNewest | WhenFull::DropOldest)
+    }
+
+    /// A message was accepted and dropped.
+    pub(super) fn drop_newest(&mut self, payload: &[u8]) {
+        assert!(self.framing.carries(payload), "a framing refuses what it cannot carry");
+        self.overflow.0 += self.framing.frame_len(payload.len()) as u64;
+        self.overflow.1 += 1;
     }
 
     pub(super) fn push(&mut self, payload: &[u8]) {
@@ -34,6 +53,11 @@ impl Log {
 
     pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// Where the frame ends that begins at `boundary`.
+    pub(super) fn frame_behind(&self, boundary: u64) -> u64 {
+        self.ends[self.boundary(boundary).1 as usize]
     }
 
     /// The last frame boundary at or before `position`, and how many frames end before it.

@@ -7,6 +7,7 @@ mod drive;
 mod ending;
 mod feeding;
 mod framings;
+mod holes;
 mod lagging;
 mod log;
 mod receiver;

@@ -1,11 +1,15 @@
 //! One receiver: what it may see of what was accepted, and what the sink may say of it.
 
 use std::io;
+use std::ops::Range;
 
 use torq_message_sink::testing::{Script, Step};
-use torq_message_sink::{Count, EndCause, Event, LeafReport, MemoryPeer, MemoryStream, SinkState};
+use torq_message_sink::{
+    Count, EndCause, Event, LeafReport, MemoryPeer, MemoryStream, SinkState, WhenFull,
+};
 
 use super::choices::Choices;
+use super::holes::Holes;
 use super::log::Log;
 use super::stream::Stream;
 
@@ -17,6 +21,10 @@ pub(super) struct Receiver {
     pub(super) script: Script,
     pub(super) streams: Vec<Stream>,
     pub(super) connections: Vec<Connection>,
+    /// Frames that were dropped as the oldest, before any of them was begun.
+    holes: Holes,
+    /// Bytes and number of frames that were dropped after they were begun: their connection ended.
+    lost: (u64, u64),
     /// A read was made to say that the peer has closed, or that it failed.
     read_faults: bool,
     /// An attempt to connect was made to panic.
@@ -35,6 +43,8 @@ pub(super) struct Connection {
     pub(super) first: u64,
     pub(super) end: Option<(u64, u64, EndCause)>,
     pub(super) stream: Option<usize>,
+    /// Holes that there were when it ended.
+    pub(super) known: Option<usize>,
 }
 
 impl Receiver {
@@ -45,6 +55,8 @@ impl Receiver {
             script,
             streams: Vec::new(),
             connections: Vec::new(),
+            holes: Holes::default(),
+            lost: (0, 0),
             read_faults: false,
             panics: false,
             refusing: false,
@@ -139,10 +151,11 @@ impl Receiver {
         match event {
             Event::Connected { connection, first, .. } => {
                 assert!(previous.is_none_or(|c| c.end.is_some()), "one connection at a time");
-                let next = previous.and_then(|c| c.end).map_or(0, |end| end.0);
+                let next = self.holes.behind(previous.and_then(|c| c.end).map_or(0, |end| end.0));
                 assert_eq!(first.bytes, next, "a connection begins where the last one ended");
                 check_messages(*first, log);
-                self.connections.push(Connection { first: first.bytes, end: None, stream: None });
+                let first = first.bytes;
+                self.connections.push(Connection { first, end: None, stream: None, known: None });
                 assert_eq!(*connection as usize, self.connections.len());
             }
             Event::Ended(end) => {
@@ -159,25 +172,34 @@ impl Receiver {
                         self.streams.iter().position(carried).expect("bytes went somewhere")
                     })
                 });
+                self.connections[index].stream = stream;
                 if let Some(stream) = stream {
                     self.streams[stream].connection = Some(index);
-                    assert_eq!(self.streams[stream].written(), total, "what was written is known");
-                    let (boundary, _) = log.boundary(end.first.bytes + total);
-                    assert_eq!(end.end.bytes, boundary, "an end is the last whole frame's");
+                    let (boundary, cut) = self.reached(index, log);
+                    let behind = self.holes.behind(boundary);
+                    if cut > 0 && end.end.bytes != boundary {
+                        // The frames behind were dropped while this one was under way.
+                        assert_eq!(log.when_full, WhenFull::DropOldest);
+                        let behind = log.frame_behind(boundary);
+                        assert_eq!(end.end.bytes, self.holes.behind(behind), "a lost frame is one");
+                        assert_eq!(end.cut_bytes, 0, "what is lost is not written again");
+                        self.lost = (self.lost.0 + behind - boundary, self.lost.1 + 1);
+                    } else {
+                        assert_eq!(end.end.bytes, behind, "an end is the last whole frame's");
+                        assert_eq!(end.cut_bytes, cut, "what was written is known");
+                    }
                 }
-                self.connections[index].stream = stream;
                 self.connections[index].end = Some((end.end.bytes, end.cut_bytes, end.cause));
+                self.connections[index].known = Some(self.holes.count());
             }
             _ => unreachable!("no other events exist"),
         }
     }
 
-    /// After the events of a step: checks the sink's report against the truth.
-    pub(super) fn check(&mut self, leaf: &LeafReport, log: &Log) {
-        assert!(leaf.is_conserved(), "nothing disappears");
-        assert_eq!(leaf.gates, self.gates);
+    /// After the events: finds the stream of the connection that is up.
+    pub(super) fn locate(&mut self) {
         if !self.gates {
-            return self.check_lagging(leaf, log);
+            return;
         }
         if let Some(index) = self.connections.len().checked_sub(1)
             && let live = &mut self.connections[index]
@@ -189,43 +211,95 @@ impl Receiver {
             self.streams[newest].connection = Some(index);
             live.stream = Some(newest);
         }
-        self.streams.iter_mut().for_each(|stream| stream.verify(&self.connections, log));
+    }
 
-        let last = self.connections.last();
-        let taken = match last {
+    /// The last frame boundary that a connection has written, and how many bytes of one more frame
+    /// it has.
+    fn reached(&self, index: usize, log: &Log) -> (u64, u64) {
+        let connection = &self.connections[index];
+        let Some(stream) = connection.stream else { return (connection.first, 0) };
+        let pieces = self.pieces(connection, self.streams[stream].written());
+        let at = pieces.last().map_or(connection.first, |piece| piece.end);
+        let (boundary, _) = log.boundary(at);
+        (boundary, at - boundary)
+    }
+
+    /// What `len` bytes of a connection are, in positions of the log.
+    fn pieces(&self, connection: &Connection, len: u64) -> Vec<Range<u64>> {
+        let known = connection.known.unwrap_or_else(|| self.holes.count());
+        self.holes.pieces(connection.first, len, known)
+    }
+
+    /// A message has come into a full buffer, and `dropped` bytes made way for it here. Answers up
+    /// to where.
+    pub(super) fn drop_oldest(&mut self, dropped: u64, log: &Log) -> u64 {
+        let from = match self.connections.last() {
             None => 0,
             Some(Connection { end: Some((end, ..)), .. }) => *end,
-            Some(Connection { first, stream, .. }) => {
-                let written = stream.map_or(0, |stream| self.streams[stream].written());
-                log.boundary(first + written).0
-            }
+            Some(_) => match self.reached(self.connections.len() - 1, log) {
+                (boundary, 0) => boundary,
+                (boundary, _) => log.frame_behind(boundary),
+            },
         };
-        assert_eq!(leaf.accepted.bytes, log.len(), "accepted is what was accepted");
-        assert_eq!(leaf.written.bytes, taken, "written is what was written whole");
-        let kept = leaf.buffered.bytes + leaf.dropped.total().bytes;
-        assert_eq!(leaf.accepted.bytes, taken + kept, "nothing disappears");
-        check_messages(leaf.accepted, log);
-        check_messages(leaf.written, log);
-        if let Some(accepted) = leaf.accepted.messages {
-            let of = |count: Count| count.messages.expect("counting is on");
-            let sum = of(leaf.written) + of(leaf.buffered) + of(leaf.dropped.total());
-            assert_eq!(accepted, sum, "nothing disappears");
-            assert_eq!(accepted, log.ends.len() as u64);
+        let from = self.holes.behind(from);
+        assert_eq!(log.boundary(from + dropped).0, from + dropped, "drops are of whole frames");
+        self.holes.push(from..from + dropped);
+        from + dropped
+    }
+
+    /// Bytes and number of the messages that were dropped for want of room.
+    pub(super) fn overflow(&self, log: &Log) -> (u64, u64) {
+        let holes = self.holes.messages_from(0, |position| log.boundary(position).1);
+        let bytes = log.overflow.0 + self.holes.bytes_from(0) + self.lost.0;
+        (bytes, log.overflow.1 + holes + self.lost.1)
+    }
+
+    /// After the events of a step: checks the sink's report against the truth.
+    pub(super) fn check(&mut self, leaf: &LeafReport, log: &Log) {
+        assert_eq!(leaf.gates, self.gates);
+        if !self.gates {
+            assert!(leaf.is_conserved(), "nothing disappears: {leaf:?}");
+            return self.check_lagging(leaf, log);
         }
-        let ended = || self.connections.iter().filter_map(|c| Some((c.first, c.end?)));
-        // What an end has cut off is written again on the next connection, if there is one.
-        let repeated = self.connections.len().saturating_sub(1);
-        let rewritten: u64 = self
-            .connections
-            .iter()
-            .take(repeated)
-            .filter_map(|c| c.end)
-            .map(|(_, cut, _)| cut)
-            .sum();
+        self.verify(log);
+        let last = self.connections.last();
+        let at = match last {
+            None => 0,
+            Some(Connection { end: Some((end, ..)), .. }) => *end,
+            Some(_) => self.reached(self.connections.len() - 1, log).0,
+        };
+        let whole = |index: usize| {
+            let stream = self.connections[index].stream;
+            let written = stream.map_or(0, |stream| self.streams[stream].written());
+            written - self.reached(index, log).1
+        };
+        let written: u64 = (0..self.connections.len()).map(whole).sum();
+        let overflow = self.overflow(log);
+        assert_eq!(leaf.accepted.bytes, log.len() + log.overflow.0, "accepted is accepted");
+        assert_eq!(leaf.written.bytes, written, "written is what was written whole");
+        assert_eq!(leaf.dropped.overflow.bytes, overflow.0, "every drop is counted");
+        let left = log.len() - at - self.holes.bytes_from(at);
+        assert_eq!(leaf.buffered.bytes + leaf.dropped.closed.bytes, left, "nothing disappears");
+        assert!(leaf.is_conserved(), "nothing disappears: {leaf:?}");
+        if let Some(accepted) = leaf.accepted.messages {
+            assert_eq!(accepted, log.ends.len() as u64 + log.overflow.1);
+            assert_eq!(leaf.dropped.overflow.messages, Some(overflow.1));
+            let left = leaf.buffered.plus(leaf.dropped.closed).messages;
+            let holes = self.holes.messages_from(at, |position| log.boundary(position).1);
+            assert_eq!(left, Some(log.ends.len() as u64 - log.boundary(at).1 - holes));
+        }
+        let ended = || self.connections.iter().enumerate().filter_map(|(i, c)| Some((i, c.end?)));
+        // What an end has cut off is written again on the next connection, if there is one and the
+        // frame was not dropped before it.
+        let again = |(index, (end, cut, _)): (usize, (u64, u64, EndCause))| {
+            let next = self.connections.get(index + 1)?;
+            Some(if next.first == end { cut } else { 0 })
+        };
+        let rewritten: u64 = ended().filter_map(again).sum();
         assert_eq!(leaf.rewritten_bytes, rewritten);
         let unconfirmed: u64 = ended()
             .filter(|(_, (.., cause))| *cause != EndCause::Drained)
-            .map(|(first, (end, ..))| end - first)
+            .map(|(index, _)| whole(index))
             .sum();
         assert_eq!(leaf.unconfirmed.bytes, unconfirmed);
         assert_eq!(leaf.connections as usize, self.connections.len());
@@ -235,13 +309,24 @@ impl Receiver {
         }
     }
 
+    /// What came on each connection is what was accepted.
+    fn verify(&mut self, log: &Log) {
+        for index in 0..self.streams.len() {
+            let stream = &self.streams[index];
+            let of = stream.connection.filter(|_| stream.has_news());
+            let got = stream.got.len() as u64;
+            let pieces = of.map(|of| self.pieces(&self.connections[of], got));
+            self.streams[index].verify(pieces.as_deref(), log);
+        }
+    }
+
     /// At the end: nothing was destroyed but by the peer or by a failure.
     pub(super) fn check_end(&mut self, log: &Log) {
         self.read_all();
         if !self.gates {
             return self.match_frames(log);
         }
-        self.streams.iter_mut().for_each(|stream| stream.verify(&self.connections, log));
+        self.verify(log);
         for stream in &self.streams {
             let Some(connection) = stream.connection.map(|index| &self.connections[index]) else {
                 assert_eq!(stream.written(), 0, "nothing is written that no report knows of");
@@ -270,7 +355,11 @@ impl Receiver {
             return true;
         }
         let stream = last.stream.map(|index| &self.streams[index]);
-        stream.is_some_and(|s| s.ended_by_peer || last.first + s.got.len() as u64 >= log.len())
+        stream.is_some_and(|s| {
+            let pieces = self.pieces(last, s.got.len() as u64);
+            let at = pieces.last().map_or(last.first, |piece| piece.end);
+            s.ended_by_peer || self.holes.behind(at) >= log.len()
+        })
     }
 }
 

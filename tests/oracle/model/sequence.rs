@@ -6,11 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use torq_message_sink::{ErrorKind, Event, MessageSink, SinkError};
+use torq_message_sink::{ErrorKind, Event, MessageSink, SinkError, WhenFull};
 
 use super::any_sink::AnySink;
 use super::choices::Choices;
 use super::drive::{Woken, poll};
+use super::log::Log;
 use super::receiver::Receiver;
 use super::stacks::Stack;
 use super::world::World;
@@ -154,6 +155,10 @@ impl<'a> Sequence<'a> {
             }
             ErrorKind::InvalidMessage => assert!(!self.world.carries(payload), "{error}"),
             ErrorKind::Closed => assert!(self.closed, "{error}"),
+            ErrorKind::Full => {
+                let fails = |log: &Log| log.when_full == WhenFull::Error;
+                assert!(self.world.logs.iter().any(fails), "{error}");
+            }
             _ => panic!("no reason for {error:?}"),
         }
     }
@@ -163,28 +168,37 @@ impl<'a> Sequence<'a> {
         self.limited || self.world.receivers.iter().any(|receiver| receiver.panics)
     }
 
-    /// Checks everything that holds at any time.
-    pub(super) fn observe(&mut self) {
+    /// Takes in what happened to the connections.
+    pub(super) fn settle(&mut self) {
         let World { logs, receivers, .. } = &mut self.world;
         receivers.iter_mut().for_each(Receiver::accept);
         self.sink.take_events(&mut |event| {
             let service = match &event {
                 Event::Connected { service, .. } => service,
                 Event::Ended(end) => &end.service,
+                Event::HighWater { .. } | Event::LowWater { .. } => return,
                 _ => &None,
             };
             let index = service.as_ref().and_then(|name| name.parse::<usize>().ok());
             let receiver = &mut receivers[index.expect("links have names")];
             receiver.observe(&event, &logs[receiver.log]);
         });
+        receivers.iter_mut().for_each(Receiver::locate);
+    }
+
+    /// Checks everything that holds at any time.
+    pub(super) fn observe(&mut self) {
+        self.settle();
+        let World { logs, receivers, .. } = &mut self.world;
         let report = self.sink.report();
         assert_eq!(report.leaves.len(), receivers.len());
         for (receiver, leaf) in receivers.iter_mut().zip(&report.leaves) {
             let log = &logs[receiver.log];
             receiver.check(leaf, log);
-            // One frame more may be on its way, in the middle of which others were left out.
-            let begun = if receiver.gates { 0 } else { log.framing.frame_len(log.longest) };
-            let bound = (log.capacity + begun) as u64;
+            // And one frame, where a link has to finish what was left out under it.
+            let longest = log.framing.frame_len(log.longest);
+            let skips = !receiver.gates || log.when_full == WhenFull::DropOldest;
+            let bound = (log.capacity + if skips { longest } else { 0 }) as u64;
             assert!(leaf.buffered.bytes <= bound, "memory is bounded");
         }
         assert_eq!(self.sink.accepted_bytes(), self.world.accepted_bytes());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use torq_message_sink::testing::Scripted;
 use torq_message_sink::{
     Backoff, BestEffort, Buffered, Fanout, Lazy, LazyPolicy, Link, MemoryConnector, MemorySink,
-    MessageSink, Quorum, Reconnect, StreamLink,
+    MessageSink, Quorum, Reconnect, StreamLink, WhenFull,
 };
 
 use super::any_sink::AnySink;
@@ -64,7 +64,7 @@ pub(crate) enum Nestings {
 }
 
 /// How many nestings there are.
-const NESTINGS: usize = 26;
+const NESTINGS: usize = 32;
 
 /// How many there are with links that nobody waits for, or with quorums.
 const ISOLATED: usize = 8;
@@ -110,7 +110,14 @@ fn nesting(number: usize, parts: &Parts<'_>) -> AnySink {
         24 => AnySink::new(Fanout::new((
             one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(),
         ))),
-        _ => parts.tree(3),
+        25 => parts.tree(3),
+        // Buffers that do not wait when they are full.
+        26 => AnySink::new(parts.full(link())),
+        27 => AnySink::new(parts.lazy(parts.full(link()))),
+        28 => AnySink::new(parts.lazy(parts.full(pair()))),
+        29 => AnySink::new(parts.lazy(parts.full(Fanout::new((link(), pair()))))),
+        30 => AnySink::new(Fanout::new((parts.full(link()), lazy_one()))),
+        _ => AnySink::new(parts.lazy(Fanout::new((parts.full(pair()), parts.full(link()))))),
     }
 }
 
@@ -167,6 +174,21 @@ impl Parts<'_> {
         let sink = Buffered::with_framing(link, log.capacity, log.framing);
         self.logs.borrow_mut().push(log);
         sink
+    }
+
+    /// A buffer that drops or fails when it is full.
+    fn full<L: Link>(&self, link: L) -> Buffered<L, AnyFraming> {
+        let sink = self.buffered(link);
+        let policies =
+            [WhenFull::DropOldest, WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Error];
+        let choices = &mut **self.choices.borrow_mut();
+        let when_full = choices.of(&policies);
+        if let Some(log) = self.logs.borrow_mut().last_mut() {
+            log.when_full = when_full;
+        }
+        // Marks change nothing but when somebody looks.
+        let high = choices.below(sink.capacity_bytes());
+        sink.with_when_full(when_full).with_water_marks(high, high / 2)
     }
 
     /// Sinks over sinks as chance will have it, at most `depth` fan-outs deep.

@@ -1,9 +1,10 @@
 //! The receiver's end of one connection: what came, and what may come.
 
+use std::ops::Range;
+
 use torq_message_sink::MemoryStream;
 
 use super::log::Log;
-use super::receiver::Connection;
 
 /// The receiver's end of one connection.
 pub(super) struct Stream {
@@ -83,16 +84,27 @@ impl Stream {
         self.io.as_ref().map_or(self.written, MemoryStream::written_bytes)
     }
 
+    /// Whether something has come since it was verified.
+    pub(super) fn has_news(&self) -> bool {
+        self.verified < self.got.len()
+    }
+
     /// What came is what was accepted, from the connection's first frame on: nothing twice, torn or
-    /// out of order, and what is missing is missing at the end.
-    pub(super) fn verify(&mut self, connections: &[Connection], log: &Log) {
+    /// out of order, and what is missing was dropped, or is missing at the end. `pieces` says where
+    /// it stands in the log, if there is news of a connection that is known.
+    pub(super) fn verify(&mut self, pieces: Option<&[Range<u64>]>, log: &Log) {
         if let Some(written) = self.written_at_shut {
             assert_eq!(self.written(), written, "a closed peer is noticed before the next write");
         }
-        let Some(connection) = self.connection.map(|index| &connections[index]) else { return };
-        let new = &self.got[self.verified..];
-        let from = connection.first as usize + self.verified;
-        assert_eq!(log.bytes.get(from..from + new.len()), Some(new), "bytes at {from}");
+        let Some(pieces) = pieces else { return };
+        let mut rest = self.got.as_slice();
+        for piece in pieces {
+            let (got, behind) = rest.split_at((piece.end - piece.start) as usize);
+            let expected = log.bytes.get(piece.start as usize..piece.end as usize);
+            assert_eq!(expected, Some(got), "bytes at {}", piece.start);
+            rest = behind;
+        }
+        assert!(rest.is_empty());
         self.verified = self.got.len();
     }
 }

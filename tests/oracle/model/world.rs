@@ -24,7 +24,7 @@ pub(super) struct World<'a> {
 impl World<'_> {
     /// Bytes that all buffers together have accepted.
     pub(super) fn accepted_bytes(&self) -> u64 {
-        self.logs.iter().map(Log::len).sum()
+        self.logs.iter().map(|log| log.len() + log.overflow.0).sum()
     }
 
     /// The longest payload that every buffer takes.
