@@ -326,6 +326,13 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
     }
 
+    /// Tries a message for which the window has no room in memory of its own, if it could ever have.
+    #[cold]
+    fn would_carry<M: Encode + ?Sized>(&self, msg: &M, len: usize) -> bool {
+        self.frame_size(len)
+            .map_or(true, |frame| self.framing.write_frame(msg, len, &mut vec![0; frame]).is_ok())
+    }
+
     /// Bytes of the frame around a payload of `len` bytes, if such a one can ever be fed.
     fn frame_size(&self, len: usize) -> Result<usize, SinkError> {
         if matches!(self.phase, Phase::Closing | Phase::Closed) {
@@ -375,13 +382,13 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         if !F::REFUSES {
             return true;
         }
-        let mut accepts = true;
+        let mut accepts = None;
         // An error keeps the store from appending, whatever the framing said.
         let _ = self.store.append(self.framing.frame_size(len), |bytes| {
-            accepts = self.framing.write_frame(msg, len, bytes).is_ok();
+            accepts = Some(self.framing.write_frame(msg, len, bytes).is_ok());
             Err(FrameError::Invalid("only tried"))
         });
-        accepts
+        accepts.unwrap_or_else(|| self.would_carry(msg, len))
     }
 
     #[inline]
