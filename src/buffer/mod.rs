@@ -1,7 +1,9 @@
 //! Bytes between feed and flush. No runtime, no clock, no socket.
 
 mod append;
+mod backlog;
 mod pending;
 
 pub(crate) use self::append::{Refused, Store};
+pub(crate) use self::backlog::{Backlog, Marks, Record};
 pub use self::pending::Pending;
