@@ -2,4 +2,5 @@
 
 mod conflate;
 mod deadline;
+mod lanes;
 mod model;
