@@ -6,6 +6,7 @@
 //! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`RoundRobin`],
 //!   [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
 //!   to spare them.
+//! - [`Deadline`], [`Conflate`], [`Lanes`]: which messages are still worth sending, and which first.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
@@ -42,7 +43,9 @@ pub use crate::framing::{
     Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,
 };
-pub use crate::layer::{Buffered, Circuit, CircuitBreaker, Lazy, Rate, RateLimit};
+pub use crate::layer::{
+    Buffered, Circuit, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit,
+};
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,
     StreamLink, TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,

@@ -2,10 +2,10 @@
 
 use torq_message_sink::testing::{Scripted, ScriptedIo, ScriptedSink, SinkPeer};
 use torq_message_sink::{
-    Backoff, Buffered, Circuit, CircuitBreaker, ConnectionEnd, Endpoint, EndpointError, Event,
-    Fanout, FrameError, Lazy, LazyPolicy, LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector,
-    MemoryIo, MemoryPeer, MemorySink, MemoryStream, Rate, RateLimit, Report, SinkError, TcpSink,
-    TryFeedError, UnixSink, future,
+    Backoff, Buffered, Circuit, CircuitBreaker, Conflate, ConnectionEnd, Deadline, Endpoint,
+    EndpointError, Event, Fanout, FrameError, Lanes, Lazy, LazyPolicy, LeafReport, LeastLoaded,
+    LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Rate,
+    RateLimit, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -30,6 +30,7 @@ fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
     all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
     all_are!(Everything: RateLimit<Sinks>, CircuitBreaker<Sinks>, LeastLoaded<Vec<Sinks>>);
+    all_are!(Everything: Deadline<Stack>, Conflate<Stack>, Lanes<Deadline<Stack>, 3>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
     all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
 }

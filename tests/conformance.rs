@@ -8,8 +8,9 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    BestEffort, Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink,
-    MessageSink, Quorum, Rate, RateLimit, RoundRobin, Sharded, StreamLink, WhenFull,
+    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Fanout, HandBack, Lanes, Lazy,
+    LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, Quorum, Rate, RateLimit, RoundRobin,
+    Sharded, StreamLink, WhenFull,
 };
 
 const CAPACITY: usize = 256;
@@ -285,4 +286,130 @@ async fn sharded_conforms() {
         subject(Sharded::new((buffered(first), buffered(second))), [peer])
     })
     .await;
+}
+
+/// Layers with a queue of their own, which needs memory of its own.
+mod held {
+    use std::time::Duration;
+
+    use torq_message_sink::testing::conformance::Receive;
+    use torq_message_sink::{Encode, Keyed, NewlineDelimited, TryFeedError, forward_sink};
+
+    use super::*;
+
+    const QUEUE: usize = 2048;
+
+    fn holding<S: MessageSink>(
+        make: impl Fn(Buffered<MemorySink>) -> S,
+    ) -> Subject<S, MemoryReceivers> {
+        let (link, peer) = MemorySink::pair(PIPE);
+        let subject = subject(make(buffered(link)), [peer]);
+        Subject { bound_bytes: subject.bound_bytes + QUEUE as u64, ..subject }
+    }
+
+    fn scripted<S: MessageSink>(make: impl Fn(ScriptedSink) -> S) -> Subject<S, impl Receive> {
+        let (sink, peer) = ScriptedSink::pair(8);
+        Subject { sink: make(sink), receivers: peer, bound_bytes: 8 * 16 + QUEUE as u64 }
+    }
+
+    fn deadline<S: HandBack>(inner: S) -> Deadline<S> {
+        Deadline::with_capacity(inner, QUEUE).with_max_age(Duration::from_secs(3600))
+    }
+
+    fn conflate<S: HandBack>(inner: S) -> Conflate<S> {
+        Conflate::with_capacity(inner, QUEUE)
+    }
+
+    fn lanes<S: MessageSink>(inner: S) -> Lanes<S, 3> {
+        Lanes::with_capacity(inner, QUEUE)
+    }
+
+    macro_rules! conform {
+        ($($fact:ident: $subject:expr;)*) => { $(
+            #[tokio::test(start_paused = true)]
+            async fn $fact() {
+                check_all(|| $subject).await;
+            }
+        )* };
+    }
+
+    conform! {
+        deadline_conforms: holding(deadline);
+        deadline_without_max_age_conforms: holding(|sink| Deadline::with_capacity(sink, QUEUE));
+        deadline_without_room_of_its_own_conforms: holding(|sink| Deadline::with_capacity(sink, 0));
+        deadline_over_a_scripted_sink_conforms: scripted(deadline);
+        conflate_conforms: holding(conflate);
+        conflate_without_room_of_its_own_conforms: holding(|sink| Conflate::with_capacity(sink, 0));
+        conflate_over_a_scripted_sink_conforms: scripted(conflate);
+        lanes_conform: holding(lanes);
+        strict_lanes_conform: holding(|sink| lanes(sink).strict());
+        lanes_without_room_of_their_own_conform: holding(|sink| Lanes::<_, 2>::with_capacity(sink, 0));
+        lanes_over_a_scripted_sink_conform: scripted(lanes);
+        distinct_keys_conform: holding(|sink| Numbered { inner: conflate(sink), number: 0 });
+    }
+
+    /// Gives each message a key of its own.
+    struct Numbered<S> {
+        inner: S,
+        number: u64,
+    }
+
+    impl<S> Numbered<S> {
+        fn number<M: Encode>(&mut self, msg: M) -> Keyed<M> {
+            self.number += 1;
+            Keyed(self.number, msg)
+        }
+    }
+
+    impl<S: MessageSink> MessageSink for Numbered<S> {
+        fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+            let msg = self.number(msg);
+            self.inner.try_feed(&msg)
+        }
+
+        fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
+            let msg = self.number(msg);
+            self.inner.append(&msg, len)
+        }
+
+        forward_sink! { inner:
+            fits accepts room try_ready poll_ready poll_flush poll_close poll_disconnect
+            poll_connect hurry end state is_connected accepted_bytes report_into take_events
+            set_policy close_deadline
+        }
+    }
+
+    /// They feed by `append` where they can, and look themselves at what a message waits for.
+    const NOT_FORWARDED: [&str; 2] = ["try_feed", "poll_feed"];
+
+    #[test]
+    fn deadline_forwards_every_method() {
+        forwards_every_method(deadline, &NOT_FORWARDED);
+    }
+
+    #[test]
+    fn conflate_forwards_every_method() {
+        forwards_every_method(conflate, &NOT_FORWARDED);
+    }
+
+    #[test]
+    fn lanes_forward_every_method() {
+        forwards_every_method(lanes, &NOT_FORWARDED);
+    }
+
+    /// A framing that refuses is asked before a message waits, also when the buffer is full.
+    #[tokio::test(start_paused = true)]
+    async fn refusing_framing_conforms() {
+        let framing = NewlineDelimited::new();
+        check_all(|| {
+            let (link, peer) = MemorySink::pair(PIPE);
+            let inner = Buffered::with_framing(link, CAPACITY, framing);
+            Subject {
+                sink: lanes(inner),
+                receivers: MemoryReceivers::with_framing([peer], framing),
+                bound_bytes: (CAPACITY + PIPE + QUEUE) as u64,
+            }
+        })
+        .await;
+    }
 }

@@ -4,8 +4,9 @@
 use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
-    BestEffort, Buffered, CircuitBreaker, Fanout, Lazy, LeastLoaded, Link, MemoryPeer, MemorySink,
-    MessageSink, NewlineDelimited, Quorum, Rate, RateLimit, forward_sink,
+    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Fanout, Lanes, Lazy, LeastLoaded,
+    Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited, Quorum, Rate, RateLimit,
+    forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -176,6 +177,74 @@ mod sinks_conform {
             hurry end state is_connected accepted_bytes report_into take_events set_policy
             close_deadline
         }
+    }
+}
+
+/// Layers with a queue of their own, above and below what else there is.
+mod held_conform {
+    use std::time::Duration;
+
+    use torq_message_sink::HandBack;
+
+    use super::*;
+
+    /// Bytes of messages that wait. They count as buffers of that size.
+    const QUEUE: usize = 3 * CAPACITY;
+
+    impl Parts {
+        fn deadline<S: HandBack>(&mut self, inner: S) -> Deadline<S> {
+            self.buffers += 3;
+            Deadline::with_capacity(inner, QUEUE).with_max_age(Duration::from_secs(3600))
+        }
+
+        fn conflate<S: HandBack>(&mut self, inner: S) -> Conflate<S> {
+            self.buffers += 3;
+            Conflate::with_capacity(inner, QUEUE)
+        }
+
+        fn lanes<S: MessageSink>(&mut self, inner: S) -> Lanes<S, 2> {
+            self.buffers += 6;
+            Lanes::with_capacity(inner, QUEUE)
+        }
+    }
+
+    nestings! {
+        deadline_between_lazy: |p| {
+            let inner = p.lazy();
+            Lazy::new(p.deadline(inner))
+        };
+        deadline_over_links: |p| {
+            let links = Fanout::new((p.link(), p.link()));
+            let inner = p.over(links);
+            p.deadline(inner)
+        };
+        conflate_between_lazy: |p| {
+            let inner = p.lazy();
+            Lazy::new(p.conflate(inner))
+        };
+        lanes_over_deadline: |p| {
+            let inner = p.lazy();
+            let inner = p.deadline(inner);
+            p.lanes(inner)
+        };
+        lanes_over_conflate: |p| {
+            let inner = p.sink();
+            let inner = p.conflate(inner);
+            Lazy::new(p.lanes(inner))
+        };
+        one_of_each_below_a_fanout: |p| {
+            let (one, other, third) = (p.lazy(), p.sink(), p.lazy());
+            Lazy::new(Fanout::new((p.deadline(one), p.conflate(other), p.lanes(third))))
+        };
+        lanes_over_a_fanout: |p| {
+            let (one, other) = (p.lazy(), p.sink());
+            let children = Fanout::new((p.deadline(one), other));
+            p.lanes(children)
+        };
+        deadline_over_a_box: |p| {
+            let inner = Box::new(p.sink());
+            p.deadline(inner)
+        };
     }
 }
 

@@ -2,10 +2,17 @@
 
 mod buffered;
 mod circuit_breaker;
+mod conflate;
+mod deadline;
+mod hold;
+mod lanes;
 mod lazy;
 mod rate_limit;
 
 pub use self::buffered::Buffered;
 pub use self::circuit_breaker::{Circuit, CircuitBreaker};
+pub use self::conflate::Conflate;
+pub use self::deadline::Deadline;
+pub use self::lanes::Lanes;
 pub use self::lazy::Lazy;
 pub use self::rate_limit::{Rate, RateLimit};

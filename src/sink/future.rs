@@ -223,7 +223,9 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
         }
         this.sink.end(*this.end);
         let mut report = this.sink.report();
-        let behind = |leaf: &&LeafReport| leaf.accepted.bytes != leaf.written.bytes;
+        // What waits above the leaves waits for one of them.
+        let waits = report.unfed.bytes > 0;
+        let behind = |leaf: &&LeafReport| waits || leaf.accepted.bytes != leaf.written.bytes;
         report.error = report.leaves.iter().filter(behind).find_map(|leaf| leaf.error.clone());
         Poll::Ready(Ok(report))
     }

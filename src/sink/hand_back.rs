@@ -32,6 +32,9 @@ pub trait HandBack: MessageSink {
     /// that is up, in the order in which they were accepted. They count as never accepted
     /// afterwards: [`accepted_bytes`](MessageSink::accepted_bytes) goes back.
     ///
+    /// They are the last that the sink has accepted, without a gap: layers know them again by
+    /// counting. A sink that drops messages, or changes their order, hands none back.
+    ///
     /// A frame that a connection has begun stays, and so does what stands before it. To have that
     /// frame back as well, end the connection first: [`end`](MessageSink::end) with
     /// [`End::Sleep`](crate::End::Sleep).

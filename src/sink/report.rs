@@ -207,16 +207,22 @@ impl Dropped {
 pub struct Report {
     /// One entry per link.
     pub leaves: Vec<LeafReport>,
+    /// Accepted above the leaves and not fed to them yet: what waits in a layer with a queue of its
+    /// own, such as [`Deadline`](crate::Deadline). No leaf counts it.
+    pub unfed: Count,
+    /// Accepted above the leaves and dropped there, by reason. No leaf counts it.
+    pub dropped: Dropped,
     /// Why not everything was written, where it was not: the first error of a leaf that lags
     /// behind.
     pub error: Option<SinkError>,
 }
 
 impl Report {
-    /// Whether every leaf has written all that it accepted.
+    /// Whether every leaf has written all that it accepted, and nothing waits above them.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.leaves.iter().all(|leaf| leaf.accepted.bytes == leaf.written.bytes)
+        let written = |leaf: &LeafReport| leaf.accepted.bytes == leaf.written.bytes;
+        self.leaves.iter().all(written) && self.unfed.bytes == 0
     }
 
     /// Bytes that are still buffered, on the leaf that has the most.
@@ -240,6 +246,12 @@ impl fmt::Display for Report {
                 leaf.buffered,
                 leaf.dropped.total()
             )?;
+        }
+        if self.unfed.bytes > 0 {
+            write!(f, "\nnot fed to them: {}", self.unfed)?;
+        }
+        if self.dropped.total().bytes > 0 {
+            write!(f, "\ndropped above them: {}", self.dropped.total())?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     }
 
     /// Tries the message in the free part of the window, where the framing may refuse any; one that
-    /// there is no room for but by dropping, in other memory.
+    /// there is no room for now, in other memory.
     #[inline]
     fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
         if !F::REFUSES {
@@ -42,8 +42,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Err(FrameError::Invalid("only tried"))
         });
         accepts.unwrap_or_else(|| {
-            let frame = self.frame_size(len).ok().filter(|_| self.when_full.drops());
-            frame.is_none_or(|frame| self.carries(msg, len, frame))
+            self.frame_size(len).map_or(true, |frame| self.carries(msg, len, frame))
         })
     }
 
