@@ -3,8 +3,8 @@
 //! # Where to look
 //!
 //! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
-//! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`RoundRobin`],
-//!   [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
+//! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`Failover`],
+//!   [`RoundRobin`], [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
 //!   to spare them.
 //! - [`Deadline`], [`Conflate`], [`Lanes`]: which messages are still worth sending, and which first.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
@@ -32,8 +32,8 @@ mod timer;
 
 pub use crate::buffer::{Pending, WhenFull};
 pub use crate::composite::{
-    BestEffort, Fanout, LeastLoaded, LinkSet, Quorum, RoundRobin, Sharded, SinkSet, VisitLink,
-    VisitLinkMut, VisitSink, VisitSinkMut,
+    BestEffort, Failover, Fanout, HandBackSet, LeastLoaded, LinkSet, Quorum, RoundRobin, Sharded,
+    SinkSet, VisitLink, VisitLinkMut, VisitSink, VisitSinkMut,
 };
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
@@ -51,12 +51,12 @@ pub use crate::link::{
     StreamLink, TcpConnector, TcpIo, TcpSink, UnixConnector, UnixIo, UnixSink,
 };
 pub use crate::options::{TcpOptions, UnixOptions};
-pub use crate::policy::{Backoff, LazyPolicy, Reconnect};
+pub use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
 pub use crate::registry::{
     BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Isolation, Pattern, Registry, Role,
     Service, Target,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
-    MessageSink, Report, SinkState, future,
+    MessageSink, Report, SinkState, SwitchCause, future,
 };

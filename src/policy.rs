@@ -1,7 +1,11 @@
 //! How a sink behaves between its connections: plain data, handed from the lazy layer to the links.
 
+mod failover;
+
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+
+pub use self::failover::FailoverPolicy;
 
 /// Timeouts, back-off, attempts and idle time of a lazy stack.
 ///

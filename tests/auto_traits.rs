@@ -3,9 +3,9 @@
 use torq_message_sink::testing::{Scripted, ScriptedIo, ScriptedSink, SinkPeer};
 use torq_message_sink::{
     Backoff, Buffered, Circuit, CircuitBreaker, Conflate, ConnectionEnd, Deadline, Endpoint,
-    EndpointError, Event, Fanout, FrameError, Lanes, Lazy, LazyPolicy, LeafReport, LeastLoaded,
-    LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Rate,
-    RateLimit, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
+    EndpointError, Event, Failover, Fanout, FrameError, Lanes, Lazy, LazyPolicy, LeafReport,
+    LeastLoaded, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream,
+    Rate, RateLimit, Report, SinkError, TcpSink, TryFeedError, UnixSink, future,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -29,6 +29,7 @@ impl<T: Send + Unpin> SendUnpin for T {}
 fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
     all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
+    all_are!(Everything: Failover<Vec<TcpSink>>, Failover<[Buffered<TcpSink>; 2]>);
     all_are!(Everything: RateLimit<Sinks>, CircuitBreaker<Sinks>, LeastLoaded<Vec<Sinks>>);
     all_are!(Everything: Deadline<Stack>, Conflate<Stack>, Lanes<Deadline<Stack>, 3>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);

@@ -8,9 +8,9 @@ use torq_message_sink::testing::conformance::{
 };
 use torq_message_sink::testing::{Scripted, ScriptedSink};
 use torq_message_sink::{
-    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Fanout, HandBack, Lanes, Lazy,
-    LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, Quorum, Rate, RateLimit, RoundRobin,
-    Sharded, StreamLink, WhenFull,
+    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Failover, Fanout, HandBack, Lanes,
+    Lazy, LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, Quorum, Rate, RateLimit,
+    RoundRobin, Sharded, StreamLink, WhenFull,
 };
 
 const CAPACITY: usize = 256;
@@ -412,4 +412,46 @@ mod held {
         })
         .await;
     }
+}
+
+/// All is well, so everything is the first child's.
+#[tokio::test(start_paused = true)]
+async fn failover_over_links_conforms() {
+    check_all(|| {
+        let ((first, peer), (second, _)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        subject(Lazy::new(buffered(Failover::new((first, second)))), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failover_over_sinks_conforms() {
+    check_all(|| {
+        let ((first, peer), (second, _)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        subject(Failover::new((Lazy::new(buffered(first)), buffered(second))), [peer])
+    })
+    .await;
+}
+
+/// The first is away, so everything is the second's.
+#[tokio::test(start_paused = true)]
+async fn failover_over_links_of_which_one_is_away_conforms() {
+    check_all(|| {
+        let ((first, away), (second, peer)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        away.refuse(true);
+        subject(Lazy::new(buffered(Failover::new([first, second]))), [peer])
+    })
+    .await;
+}
+
+/// Both buffers are there, one of them empty at any time.
+#[tokio::test(start_paused = true)]
+async fn failover_over_sinks_of_which_one_is_away_conforms() {
+    check_all(|| {
+        let ((first, away), (second, peer)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        away.refuse(true);
+        let first = Lazy::new(buffered(first)).with_max_attempts(1);
+        subject(Lazy::new(Failover::new((first, buffered(second)))), [peer])
+    })
+    .await;
 }

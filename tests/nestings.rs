@@ -4,9 +4,9 @@
 use smallvec::{SmallVec, smallvec};
 use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject, check_all};
 use torq_message_sink::{
-    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Fanout, Lanes, Lazy, LeastLoaded,
-    Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited, Quorum, Rate, RateLimit,
-    forward_sink,
+    BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Failover, Fanout, Lanes, Lazy,
+    LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited, Quorum, Rate,
+    RateLimit, forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -19,6 +19,8 @@ const PIPE: usize = 64;
 #[derive(Default)]
 struct Parts {
     peers: Vec<MemoryPeer>,
+    /// Peers that refuse.
+    away: Vec<MemoryPeer>,
     buffers: usize,
 }
 
@@ -27,6 +29,19 @@ impl Parts {
         let (link, peer) = MemorySink::pair(PIPE);
         self.peers.push(peer);
         link
+    }
+
+    /// A link to a peer that refuses.
+    fn dead(&mut self) -> MemorySink {
+        let (link, peer) = MemorySink::pair(PIPE);
+        peer.refuse(true);
+        self.away.push(peer);
+        link
+    }
+
+    /// A failover of which the last link leads somewhere.
+    fn failover(&mut self) -> Failover<Vec<MemorySink>> {
+        Failover::new(vec![self.dead(), self.dead(), self.link()])
     }
 
     fn over<L: Link>(&mut self, link: L) -> Buffered<L> {
@@ -110,6 +125,18 @@ mod links_conform {
             let links = Fanout::new((p.link(), p.link()));
             Lazy::new(Lazy::new(p.over(links)))
         };
+        failovers_below_a_fanout: |p| {
+            let links = Fanout::new((p.failover(), p.link(), p.failover()));
+            p.over(links)
+        };
+        failover_to_a_fanout: |p| {
+            let links = Failover::new((p.dead(), Fanout::new([p.link(), p.link()])));
+            Lazy::new(p.over(links))
+        };
+        failover_in_failover: |p| {
+            let links = Failover::new((Failover::new([p.dead(), p.dead()]), p.failover()));
+            p.over(links)
+        };
     }
 }
 
@@ -145,6 +172,13 @@ mod sinks_conform {
             Fanout::new((branch, Lazy::new(Fanout::new((p.lazy(), p.sink())))))
         };
         children_without_append: |p| Fanout::new((p.sink(), Plain { inner: p.sink() }, p.lazy()));
+        failovers_below_a_fanout: |p| {
+            let dead = [p.dead(), p.dead()];
+            let below = Lazy::new(p.over(Failover::new(dead))).with_max_attempts(1);
+            let dead = p.dead();
+            let away = Lazy::new(p.over(dead)).with_max_attempts(1);
+            Fanout::new((Failover::new((below, p.lazy())), Failover::new((away, p.lazy()))))
+        };
         boxed: |p| {
             let children = (Box::new(p.sink()), Box::new(Fanout::new([p.lazy(), p.lazy()])));
             Box::new(Lazy::new(Fanout::new(children)))

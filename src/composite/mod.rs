@@ -2,6 +2,7 @@
 
 mod best_effort;
 mod each;
+mod failover;
 mod fanout;
 mod least_loaded;
 mod pick;
@@ -11,6 +12,7 @@ mod set;
 mod sharded;
 
 pub use self::best_effort::BestEffort;
+pub use self::failover::{Failover, HandBackSet};
 pub use self::fanout::Fanout;
 pub use self::least_loaded::LeastLoaded;
 pub use self::quorum::Quorum;

@@ -11,15 +11,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use self::stack::SinkStack;
-use crate::composite::{BestEffort, Fanout, Quorum};
+use crate::composite::{BestEffort, Failover, Fanout, Quorum};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
-use crate::factory::route::{Leaf, Route};
+use crate::factory::route::{Leaf, Many, Route};
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy};
 use crate::link::{StreamLink, TcpConnector, UnixConnector};
-use crate::registry::{ConfigError, Isolation, Registry, Service, Target};
+use crate::registry::{ConfigError, Isolation, Pattern, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
 /// Builds sinks by the names of services.toml.
@@ -94,9 +94,12 @@ impl SinkFactory {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
         let route = match service.target() {
             Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
-            // The only pattern there is by now. What is nested in it is of the same pattern, and a
-            // fan-out of fan-outs is a fan-out.
-            Target::Composite { isolation, .. } => self.fanout(service, *isolation)?,
+            // What is nested in it is of the same pattern: a fan-out of fan-outs is a fan-out.
+            Target::Composite { pattern, isolation, .. } => Route::Many(match pattern {
+                Pattern::Fanout => self.fanout(service, *isolation)?,
+                Pattern::Failover => self.failover(service)?,
+                Pattern::RoundRobin => unreachable!("the registry refuses it"),
+            }),
         };
         let buffer = service.buffer();
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
@@ -109,14 +112,14 @@ impl SinkFactory {
     }
 
     /// The fan-out to all endpoints that a composite leads to.
-    fn fanout(&self, service: &Service, isolation: Isolation) -> Result<Route, SinkError> {
+    fn fanout(&self, service: &Service, isolation: Isolation) -> Result<Many, SinkError> {
         let branches = self.registry.branches(service);
         let mut links = Vec::with_capacity(branches.len());
         for (service, _) in &branches {
             links.push(leaf(service)?);
         }
         if isolation == Isolation::All && branches.iter().all(|(_, gates)| *gates) {
-            return Ok(Route::Fanout(Fanout::new(links)));
+            return Ok(Many::Fanout(Fanout::new(links)));
         }
         let needed = match isolation {
             Isolation::Quorum(needed) => usize::from(needed),
@@ -128,7 +131,18 @@ impl SinkFactory {
             .into_iter()
             .zip(gates)
             .map(|(link, gates)| BestEffort::new(link).with_gating(gates));
-        Ok(Route::Isolated(Box::new(Quorum::new(needed, children.collect()))))
+        Ok(Many::Isolated(Box::new(Quorum::new(needed, children.collect()))))
+    }
+
+    /// The failover between all endpoints that a composite leads to.
+    fn failover(&self, service: &Service) -> Result<Many, SinkError> {
+        let leaves = self.registry.leaves(service);
+        let mut links = Vec::with_capacity(leaves.len());
+        for leaf in leaves {
+            links.push(self::leaf(leaf)?);
+        }
+        let policy = self.registry.failover(service).clone();
+        Ok(Many::Failover(Box::new(Failover::with_policy(links, policy))))
     }
 
     /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the

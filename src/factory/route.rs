@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::buffer::Pending;
-use crate::composite::{BestEffort, Fanout, Quorum};
+use crate::composite::{BestEffort, Failover, Fanout, Quorum};
 use crate::error::SinkError;
 use crate::factory::transport::Transport;
 use crate::framing::Framing;
@@ -20,9 +20,18 @@ pub(crate) type Leaf = StreamLink<Transport>;
 #[derive(Debug)]
 pub(crate) enum Route {
     Leaf(Leaf),
+    Many(Many),
+}
+
+/// Links to several endpoints. An enum of its own, since a link has room for one bit of another's
+/// and no more: as variants of [`Route`] two patterns would make every sink larger by a word.
+#[derive(Debug)]
+pub(crate) enum Many {
     Fanout(Fanout<Vec<Leaf>>),
-    /// A fan-out some of whose links may lag behind. Boxed, so that the others are no larger for it.
+    /// A fan-out some of whose links may lag behind.
+    // Boxed, as the next: the others need not be as large.
     Isolated(Box<Quorum<Vec<BestEffort<Leaf>>>>),
+    Failover(Box<Failover<Vec<Leaf>>>),
 }
 
 /// Implements `Link` for an enum of links: each method matches, and calls the link's.
@@ -42,7 +51,7 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.try_write_around(start, frame),)+ }
             }
 
-            #[inline]
+            #[inline(always)]
             fn poll_write<F: Framing>(
                 &mut self,
                 cx: &mut Context<'_>,
@@ -51,7 +60,7 @@ macro_rules! link_of_links {
                 match self { $(Self::$variant(link) => link.poll_write(cx, pending),)+ }
             }
 
-            #[inline]
+            #[inline(always)]
             fn taken(&self) -> u64 {
                 match self { $(Self::$variant(link) => link.taken(),)+ }
             }
@@ -125,4 +134,5 @@ macro_rules! link_of_links {
     };
 }
 
-link_of_links!(Route: Leaf Fanout Isolated);
+link_of_links!(Route: Leaf Many);
+link_of_links!(Many: Fanout Isolated Failover);

@@ -93,10 +93,13 @@ impl Cursor {
         if to <= self.taken {
             return None;
         }
+        let is_unused = self.written == self.first.bytes;
         let rest = self.leave_begun(pending, skip);
         // Had the last connection's end cut the first of them off, it does not begin the next one.
         self.cut_bytes = 0;
         let passed = to.saturating_sub(self.taken);
+        // A frame that a connection's end has cut off is not repeated here.
+        self.cut_bytes = 0;
         match skip {
             Skip::Elsewhere => self.foreign_bytes = self.foreign_bytes.wrapping_add(passed),
             Skip::Dropped(reason) => {
@@ -106,6 +109,9 @@ impl Cursor {
             }
         }
         (self.taken, self.written) = (to, to);
+        if is_unused {
+            self.first = self.position();
+        }
         rest
     }
 

@@ -7,14 +7,19 @@ use std::sync::Arc;
 use super::kind::DiagnosticKind as Kind;
 use super::parse::Named;
 use super::report::Report;
-use super::service::{Isolation, Service};
+use super::service::{Isolation, Pattern, Service};
 use super::spelling;
+use crate::policy::FailoverPolicy;
 
 /// A service as far as it could be read: a broken one is still a target that exists.
 pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) span: Range<usize>,
     pub(super) service: Option<Service>,
+    /// How a composite spreads messages, as far as it says.
+    pub(super) pattern: Option<Pattern>,
+    /// What a failover says of when to change its target.
+    pub(super) failover: Option<FailoverPolicy>,
     /// The names in `targets`, where there is such a list.
     pub(super) targets: Option<Vec<Named>>,
     /// The key `isolation` and its place, where it is right.
@@ -77,7 +82,21 @@ impl Walk<'_, '_> {
             } else if !seen.insert(target) {
                 let kind = Kind::DuplicateTarget { target: target.clone() };
                 self.report.error(span.clone(), kind);
+            } else {
+                self.check_pattern(at, target, span);
             }
+        }
+    }
+
+    /// A composite within another is flattened, so it must be of the same pattern.
+    fn check_pattern(&mut self, at: usize, target: &Arc<str>, span: &Range<usize>) {
+        let Some(&child) = self.index.get(&**target) else { return };
+        let (within, pattern) = (self.drafts[at].pattern, self.drafts[child].pattern);
+        if let (Some(within), Some(pattern)) = (within, pattern)
+            && within != pattern
+        {
+            let kind = Kind::MixedPatterns { target: target.clone(), pattern, within };
+            self.report.error(span.clone(), kind);
         }
     }
 
@@ -134,7 +153,7 @@ impl Walk<'_, '_> {
         }
         let depth = deepest + 1;
         if let Some(span) = through.filter(|_| depth > MAX_DEPTH) {
-            let help = "list the innermost targets here: nested fan-outs are flattened anyway";
+            let help = "list the innermost targets here: nested composites are flattened anyway";
             let kind = Kind::TooDeep { depth, max: MAX_DEPTH };
             self.report.error_with_help(span, kind, Some(help));
             return None;

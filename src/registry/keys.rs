@@ -20,11 +20,16 @@ pub(super) static SERVICE: Table = Table {
         "pattern",
         "targets",
         "isolation",
+        "failover",
         "buffer",
         "lazy",
         "tcp",
         "unix",
     ],
+};
+pub(super) static FAILOVER: Table = Table {
+    path: "[services.NAME.failover]",
+    keys: &["attempts", "stall_timeout", "probes", "probe_interval", "hold"],
 };
 pub(super) static ISOLATION: Table = Table { path: "[services.NAME.isolation]", keys: &["quorum"] };
 pub(super) static BUFFER: Table = Table {
@@ -52,7 +57,8 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 8] = [&FILE, &SERVICE, &ISOLATION, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+static ALL: [&Table; 9] =
+    [&FILE, &SERVICE, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
 
 impl Table {
     pub(super) fn has(&self, key: &str) -> bool {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service::Pattern;
 use crate::endpoint::EndpointError;
 
 /// What is wrong, with the words and numbers that were found. Its text is the message of a
@@ -169,6 +170,16 @@ pub enum DiagnosticKind {
     DuplicateTarget {
         /// Its name.
         target: Arc<str>,
+    },
+    /// A composite within one of another pattern.
+    #[error("`{target}` is a {pattern}, which this version does not support within a {within}")]
+    MixedPatterns {
+        /// Its name.
+        target: Arc<str>,
+        /// Its pattern.
+        pattern: Pattern,
+        /// The pattern of the composite that it is a target of.
+        within: Pattern,
     },
     /// A composite that leads back to itself.
     #[error("`targets` form a cycle: {}", .path.join(" -> "))]

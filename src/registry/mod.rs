@@ -26,6 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use self::report::Report;
+use crate::policy::FailoverPolicy;
 
 /// The services of one services.toml, checked as a whole.
 ///
@@ -55,6 +56,8 @@ use self::report::Report;
 pub struct Registry {
     /// Sorted by name.
     services: Box<[Service]>,
+    /// What the file says of its failovers, sorted by name.
+    failovers: Box<[(Arc<str>, FailoverPolicy)]>,
 }
 
 impl Registry {
@@ -112,6 +115,14 @@ impl Registry {
         self.services.iter()
     }
 
+    /// What makes `service` change its target; the defaults where the file says nothing of it.
+    #[must_use]
+    pub fn failover(&self, service: &Service) -> &FailoverPolicy {
+        static DEFAULT: FailoverPolicy = FailoverPolicy::new();
+        let found = self.failovers.binary_search_by(|(name, _)| name.cmp(&service.name));
+        found.map_or(&DEFAULT, |index| &self.failovers[index].1)
+    }
+
     /// The name nearest to one that is not there, if one is near enough to have been meant.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
@@ -151,12 +162,15 @@ impl Registry {
         // So that the columns of its first line are those that an editor shows.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut report = Report::default();
-        let mut services = parse::services(text, &mut report).into_boxed_slice();
+        let (services, failovers) = parse::services(text, &mut report);
+        let (mut services, mut failovers) =
+            (services.into_boxed_slice(), failovers.into_boxed_slice());
         if report.count() > 0 {
             return Err(refusal(file, text, report));
         }
         services.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(Self { services })
+        failovers.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Ok(Self { services, failovers })
     }
 }
 

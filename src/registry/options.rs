@@ -10,7 +10,7 @@ use super::section::{Section, Word, wrong_type};
 use super::service::{BufferConfig, Isolation, WhenFilled};
 use crate::buffer::WhenFull;
 use crate::options::{TcpOptions, UnixOptions};
-use crate::policy::{Backoff, LazyPolicy, Reconnect};
+use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
 
 /// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
 pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig {
@@ -115,6 +115,29 @@ pub(super) fn lazy(service: &Section<'_>, report: &mut Report) -> LazyPolicy {
     policy
 }
 
+/// `[services.NAME.failover]`; none where there is no such table.
+pub(super) fn failover(service: &Section<'_>, report: &mut Report) -> Option<FailoverPolicy> {
+    let section = service.table("failover", &keys::FAILOVER, report)?;
+    let mut policy = FailoverPolicy::new();
+    if let Some(attempts) = section.integer("attempts", &TURNS, report) {
+        policy = policy.with_attempts(attempts);
+    }
+    let stall = |section: &Section<'_>| section.duration("stall_timeout", &POSITIVE, report);
+    if let Some(timeout) = section.unless("stall_timeout", "off", stall) {
+        policy = policy.with_stall_timeout(timeout);
+    }
+    if let Some(probes) = section.integer("probes", &PROBES, report) {
+        policy = policy.with_probes(probes);
+    }
+    if let Some(interval) = section.duration("probe_interval", &POSITIVE, report) {
+        policy = policy.with_probe_interval(interval);
+    }
+    if let Some(hold) = section.duration("hold", &FROM_ZERO, report) {
+        policy = policy.with_hold(hold);
+    }
+    Some(policy)
+}
+
 fn backoff(section: &Section<'_>, report: &mut Report) -> Backoff {
     let before = report.count();
     let mut backoff = Backoff::new();
@@ -193,6 +216,8 @@ const GIB: u32 = 1 << 30;
 /// Of none nobody would wait for any, which is best effort; there are not more endpoints.
 const QUORUM: Limits<u16> = Limits { min: 1, max: 512, words: "1 to 512" };
 const ATTEMPTS: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
+const TURNS: Limits<u32> = Limits { min: 1, max: u32::MAX, words: "1 to 4294967295" };
+const PROBES: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (never) to 4294967295" };
 const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };
 
 /// A year is beyond every use, and small enough that adding it to any clock cannot overflow. The

@@ -17,9 +17,13 @@ use super::shared::Shared;
 use super::spelling;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::options::{TcpOptions, UnixOptions};
+use crate::policy::FailoverPolicy;
+
+/// What the file says of its failovers, by name.
+type Failovers = Vec<(Arc<str>, FailoverPolicy)>;
 
 /// The services of the file; they are all there, and right, when nothing was reported.
-pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
+pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failovers) {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -31,7 +35,7 @@ pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
         let help = Some("a service is a table `[services.NAME]`");
         report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
     }
-    let Some(services) = file.value("services") else { return Vec::new() };
+    let Some(services) = file.value("services") else { return Default::default() };
     let Some(services) = services.get_ref().as_table() else {
         return wrong_type("services", services, "a table", report).unwrap_or_default();
     };
@@ -39,10 +43,12 @@ pub(super) fn services(text: &str, report: &mut Report) -> Vec<Service> {
     let mut entries: Vec<_> = services.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     let mut shared = Shared::new();
-    let drafts: Vec<_> =
+    let mut drafts: Vec<_> =
         entries.into_iter().map(|(name, value)| draft(name, value, &mut shared, report)).collect();
     graph::check(&drafts, report);
-    drafts.into_iter().filter_map(|draft| draft.service).collect()
+    let failover = |draft: &mut Draft| Some((draft.name.clone(), draft.failover.take()?));
+    let failovers = drafts.iter_mut().filter_map(failover).collect();
+    (drafts.into_iter().filter_map(|draft| draft.service).collect(), failovers)
 }
 
 fn draft(
@@ -55,7 +61,15 @@ fn draft(
     let name = shared.name(name.get_ref().as_ref());
     let before = report.count();
     check_name(&name, &span, report);
-    let mut draft = Draft { name, span, service: None, targets: None, isolation: None };
+    let mut draft = Draft {
+        name,
+        span,
+        service: None,
+        pattern: None,
+        failover: None,
+        targets: None,
+        isolation: None,
+    };
     let Some(table) = value.get_ref().as_table() else {
         return wrong_type(&draft.name, value, "a table", report).unwrap_or(draft);
     };
@@ -66,6 +80,10 @@ fn draft(
     let isolation = options::isolation(&section, report);
     draft.isolation = section.value("isolation").map(Spanned::span).zip(isolation);
     let target = read.target(kind, draft.targets.as_deref(), isolation, report);
+    if let Some(Target::Composite { pattern, .. }) = target {
+        draft.pattern = Some(pattern);
+    }
+    draft.failover = read.failover(target.as_ref(), report);
     let buffer = options::buffer(&read.section, report);
     let lazy = options::lazy(&read.section, report);
     let (tcp, unix) = read.link_options(target.as_ref(), report);
@@ -141,7 +159,7 @@ impl Reader<'_> {
                 let foreign = ["endpoint", "preamble", "tcp", "unix"];
                 self.foreign(&foreign, "targets", "a composite", report);
                 if !self.section.has("pattern") {
-                    self.missing("pattern", "`fanout`", report);
+                    self.missing("pattern", "`fanout` or `failover`", report);
                 }
                 if !self.section.has("targets") {
                     self.missing("targets", "names of services", report);
@@ -201,6 +219,24 @@ impl Reader<'_> {
         options
     }
 
+    /// When to change the target; a service that has no choice of them has no use for it.
+    fn failover(&self, target: Option<&Target>, report: &mut Report) -> Option<FailoverPolicy> {
+        let policy = options::failover(&self.section, report);
+        match target {
+            Some(Target::Endpoint { .. }) => {
+                self.foreign(&["failover"], "", "a service with an endpoint", report);
+            }
+            Some(Target::Composite { pattern: Pattern::Fanout, .. }) => {
+                self.foreign(&["failover"], "", "a fan-out", report);
+            }
+            Some(Target::Composite { pattern: Pattern::Failover, .. }) => {
+                self.foreign(&["isolation"], "", "a failover", report);
+            }
+            _ => {}
+        }
+        policy
+    }
+
     /// Refuses `keys`, which mean nothing to this kind of service. Between `endpoint` and `targets`
     /// the one of the two that is `own` stays.
     fn foreign(
@@ -250,8 +286,11 @@ const TYPES: &[Word<Type>] = &[
     ("composite", Some(Type::Composite)),
 ];
 
-const PATTERNS: &[Word<Pattern>] =
-    &[("fanout", Some(Pattern::Fanout)), ("round_robin", None), ("failover", None)];
+const PATTERNS: &[Word<Pattern>] = &[
+    ("fanout", Some(Pattern::Fanout)),
+    ("round_robin", None),
+    ("failover", Some(Pattern::Failover)),
+];
 
 /// What a connection to a relay begins with: nothing, until relays want more.
 const PREAMBLES: &[Word<()>] = &[("none", Some(()))];

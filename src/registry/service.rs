@@ -1,5 +1,6 @@
 //! A service as it was checked: nothing in it can be out of range or contradict itself.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::buffer::WhenFull;
@@ -106,9 +107,18 @@ pub enum Pattern {
     /// Each message to one target, in turn. Known to the format; no file with it is accepted by
     /// this version.
     RoundRobin,
-    /// All messages to the first target that works. Known to the format; no file with it is
-    /// accepted by this version.
+    /// All messages to the first target that works.
     Failover,
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fanout => "fan-out",
+            Self::RoundRobin => "round-robin",
+            Self::Failover => "failover",
+        })
+    }
 }
 
 /// What a slow or dead target of a fan-out does to the others.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use self::hand_back::HandBack;
 pub use self::report::{
-    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, Report,
+    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, Report, SwitchCause,
 };
 pub use self::state::SinkState;
 use crate::encode::Encode;

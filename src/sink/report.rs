@@ -298,6 +298,37 @@ pub enum Event {
         /// Bytes of frames in the buffer.
         buffered_bytes: u64,
     },
+    /// A [`Failover`](crate::Failover) goes on with another target.
+    #[non_exhaustive]
+    Switched {
+        /// The service's name of the new target, or of its first link, where that has one.
+        service: Option<Arc<str>>,
+        /// Where the new target, or its first link, leads.
+        endpoint: Endpoint,
+        /// Number of the old target, in order of preference from 0.
+        from: usize,
+        /// Number of the new one.
+        to: usize,
+        /// Why.
+        cause: SwitchCause,
+        /// Over links, the position of the first frame that the new target is to write; over whole
+        /// sinks, the bytes of frames that other targets have written by now.
+        position: u64,
+    },
+}
+
+/// Why a [`Failover`](crate::Failover) goes on with another target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SwitchCause {
+    /// The attempts to connect to the old one were used up, or it failed in a way of its own.
+    Unreachable,
+    /// Its connection ended while there were messages for it.
+    Lost,
+    /// It has taken nothing for too long while there were messages for it.
+    Stalled,
+    /// The new one is preferred, and is well again.
+    Returned,
 }
 
 /// The end of a connection: which frames were written on it, and where the next one goes on.

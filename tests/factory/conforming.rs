@@ -31,6 +31,29 @@ pattern = "fanout"
 targets = ["a", "b"]
 buffer.capacity = "256B"
 
+[services.a_or_b]
+type = "composite"
+pattern = "failover"
+targets = ["a", "b"]
+buffer.capacity = "256B"
+
+[services.nobody]
+type = "direct"
+endpoint = "unix://DIR/nobody"
+
+[services.nobody_or_c]
+type = "composite"
+pattern = "failover"
+targets = ["nobody", "c"]
+failover.probes = 0
+buffer.capacity = "256B"
+
+[services.nobody_or_c_or_a]
+type = "composite"
+pattern = "failover"
+targets = ["nobody_or_c", "a"]
+buffer.capacity = "256B"
+
 [services.all]
 type = "composite"
 pattern = "fanout"
@@ -54,6 +77,21 @@ async fn fanout_over_sockets_conforms() {
 #[tokio::test]
 async fn nested_fanout_over_sockets_conforms() {
     check_all(|| subject("all", &["a", "b", "c"])).await;
+}
+
+#[tokio::test]
+async fn failover_that_stays_conforms() {
+    check_all(|| subject("a_or_b", &["a"])).await;
+}
+
+#[tokio::test]
+async fn failover_to_the_second_conforms() {
+    check_all(|| subject("nobody_or_c", &["c"])).await;
+}
+
+#[tokio::test]
+async fn nested_failover_conforms() {
+    check_all(|| subject("nobody_or_c_or_a", &["c"])).await;
 }
 
 fn subject(service: &str, sockets: &[&str]) -> Subject<SinkStack, UnixReceivers> {

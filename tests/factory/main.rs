@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UnixListener};
-use torq_message_sink::{ErrorKind, MessageSink, SinkFactory, SinkStack, SinkState};
+use torq_message_sink::{
+    ErrorKind, Event, MessageSink, SinkFactory, SinkStack, SinkState, SwitchCause,
+};
 
 const FILE: &str = r#"
 [services.strategy_a]
@@ -40,6 +42,14 @@ max_frame = "100B"
 [services.all.lazy]
 max_attempts = 1
 counting = true
+
+[services.either]
+type = "composite"
+pattern = "failover"
+targets = ["strategy_b", "relay", "strategy_a"]
+[services.either.failover]
+stall_timeout = "off"
+probe_interval = "1s"
 
 [services.strategy_b]
 type = "direct"
@@ -122,6 +132,22 @@ async fn sinks_of_one_name_have_connections_of_their_own() -> Result<(), Box<dyn
     two.send("2").await?;
     assert_eq!(frame(&mut house.tcp.accept().await?.0).await?, b"1");
     assert_eq!(frame(&mut house.tcp.accept().await?.0).await?, b"2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn failover_goes_to_the_first_target_that_is_there() -> Result<(), Box<dyn Error>> {
+    let house = house().await?;
+    let mut sink = house.factory.create_sink("either")?;
+    sink.send("whoever").await?;
+    assert_eq!(frame(&mut house.unix.accept().await?.0).await?, b"whoever");
+    let mut switched = Vec::new();
+    sink.take_events(&mut |event| {
+        if let Event::Switched { service, from, to, cause, .. } = event {
+            switched.push((service, from, to, cause));
+        }
+    });
+    assert_eq!(switched, [(Some("relay".into()), 0, 1, SwitchCause::Unreachable)]);
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use torq_message_sink::{
-    Backoff, Endpoint, Isolation, LazyPolicy, Pattern, Reconnect, Registry, Role, Service, Target,
-    TcpOptions, WhenFull,
+    Backoff, Endpoint, FailoverPolicy, Isolation, LazyPolicy, Pattern, Reconnect, Registry, Role,
+    Service, Target, TcpOptions, WhenFull,
 };
 
 use crate::SAMPLE;
@@ -21,7 +21,7 @@ fn service<'r>(registry: &'r Registry, name: &str) -> &'r Service {
 fn sample_says_what_it_says() {
     let registry = read(SAMPLE);
     let names: Vec<_> = registry.services().map(|service| &**service.name()).collect();
-    assert_eq!(names, ["market_data", "market_data_relay", "strategy_a"]);
+    assert_eq!(names, ["market_data", "market_data_relay", "signals", "strategy_a"]);
 
     let direct = service(&registry, "strategy_a");
     let Target::Endpoint { role, endpoint, .. } = direct.target() else { panic!("an endpoint") };
@@ -52,9 +52,12 @@ fn sample_states_the_defaults() {
     let without: Vec<_> = lines.filter(|line| !line.contains("the defaults;")).collect();
     let registry = read(SAMPLE);
     let bare = read(&without.join("\n"));
-    for name in ["strategy_a", "market_data_relay"] {
+    for name in ["strategy_a", "market_data_relay", "signals"] {
         assert_eq!(service(&registry, name), service(&bare, name));
     }
+    let policy = FailoverPolicy::new();
+    assert_eq!(*registry.failover(service(&registry, "signals")), policy);
+    assert_eq!(*registry.failover(service(&registry, "market_data")), policy);
     assert_eq!(service(&registry, "market_data").lazy(), service(&bare, "market_data").lazy());
     assert_eq!(service(&bare, "market_data").buffer().capacity(), 64 * 1024);
 }
@@ -191,4 +194,22 @@ fn isolation_is_a_word_or_a_quorum() {
         };
         assert_eq!(*isolation, expected, "{name}");
     }
+}
+
+#[test]
+fn failovers_keep_their_policies_apart() {
+    let text = r#"
+        [services]
+        a = { type = "direct", endpoint = "tcp://a:1" }
+        y = { type = "composite", pattern = "failover", targets = ["a"], failover = { probes = 0 } }
+        x = { type = "composite", pattern = "failover", targets = ["a"] }
+        w = { type = "composite", pattern = "failover", targets = ["x"], failover.stall_timeout = "off" }
+    "#;
+    let registry = read(text);
+    let policy = |name| registry.failover(service(&registry, name)).clone();
+    assert_eq!(policy("w"), FailoverPolicy::new().with_stall_timeout(None));
+    assert_eq!(policy("x"), FailoverPolicy::new());
+    assert_eq!(policy("y"), FailoverPolicy::new().with_probes(0));
+    let Target::Composite { pattern, .. } = service(&registry, "w").target() else { panic!() };
+    assert_eq!(*pattern, Pattern::Failover);
 }

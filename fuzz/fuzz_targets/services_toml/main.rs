@@ -52,6 +52,10 @@ fn check_registry(registry: &Registry) {
         assert!(!service.name().is_empty());
         assert!(depth(registry, service) <= 3);
         check_numbers(service);
+        let failover = registry.failover(service);
+        assert!(failover.attempts() > 0 && failover.hold() <= YEAR);
+        assert!(failover.stall_timeout().is_none_or(|timeout| POSITIVE.contains(&timeout)));
+        assert!(POSITIVE.contains(&failover.probe_interval()));
         if let Target::Composite { targets, .. } = service.target() {
             assert!(!targets.is_empty());
             assert!(targets.iter().all(|target| registry.get(target).is_some()));
