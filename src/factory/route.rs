@@ -17,7 +17,9 @@ use crate::sink::{End, Event, Report, SinkState};
 pub(crate) type Leaf = StreamLink<Transport>;
 
 /// Everything that stands below the buffer of a stack built by name.
+// With a tag of its own, which is cheaper to tell apart than one that hides in a variant.
 #[derive(Debug)]
+#[repr(u8)]
 pub(crate) enum Route {
     Leaf(Leaf),
     Many(Many),
