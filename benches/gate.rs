@@ -1,7 +1,7 @@
-//! Makes tables of what `instr_send`, `instr_layers` and `instr_decode` have counted, and fails when
-//! a limit is broken.
+//! Makes tables of what `instr_send`, `instr_layers`, `instr_fanout` and `instr_decode` have counted,
+//! and fails when a limit is broken.
 //!
-//! `cargo bench --features instr` runs all four.
+//! `cargo bench --features instr` runs all five.
 
 use std::collections::BTreeMap;
 use std::env;

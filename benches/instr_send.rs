@@ -16,7 +16,7 @@ use iai_callgrind::{
 };
 use support::{
     Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, Two,
-    factory, now, sinks, typed, unix_fanout,
+    factory, now, sinks, typed,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -125,18 +125,6 @@ where
     finish(&runtime, &peers, sink, PLACES.len() * count * payload.frame_len());
 }
 
-/// As `try_feed`, with messages of 64 bytes to so many unix receivers.
-fn try_feed_to(children: usize, count: usize) {
-    let (runtime, peers) = (runtime(), Peers::listen());
-    let mut sink = runtime.block_on(unix_fanout(&peers, children));
-    let page = page(64);
-    for place in PLACES {
-        collected(|| try_feed_loop(&mut sink, &page[place..][..64], count));
-        runtime.block_on(sink.flush()).expect("the receivers read");
-    }
-    peers.wait_for((children * PLACES.len() * count * Payload::Bytes(64).frame_len()) as u64);
-}
-
 /// As `try_feed`, by awaiting in an async loop that is polled once.
 fn feed<T, F>(connect: F, payload: Payload, count: usize)
 where
@@ -234,18 +222,6 @@ macro_rules! try_feed_rows {
     )*};
 }
 
-/// One row for each name: appends by `try_feed` to so many unix receivers.
-macro_rules! try_feed_to_rows {
-    ($($row:ident: $children:expr;)*) => {$(
-        #[library_benchmark]
-        #[bench::b64_once(ONCE)]
-        #[bench::b64_twice(TWICE)]
-        fn $row(count: usize) {
-            try_feed_to($children, count);
-        }
-    )*};
-}
-
 /// One row for each name: appends by `feed().await`.
 macro_rules! feed_rows {
     ($($row:ident: $connect:expr;)*) => {$(
@@ -287,12 +263,6 @@ try_feed_rows! {
     try_feed_sinks: sinks;
 }
 
-try_feed_to_rows! {
-    try_feed_to_2: 2;
-    try_feed_to_8: 8;
-    try_feed_to_64: 64;
-}
-
 feed_rows! {
     feed_empty: empty;
     feed_best: best;
@@ -314,7 +284,7 @@ flush_rows! {
 library_benchmark_group!(
     name = append_by_try_feed;
     benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory,
-        try_feed_two, try_feed_sinks, try_feed_to_2, try_feed_to_8, try_feed_to_64
+        try_feed_two, try_feed_sinks
 );
 library_benchmark_group!(
     name = append_by_feed;

@@ -50,7 +50,7 @@ pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
 pub(crate) use self::stacks::{
-    Sink, breaker, by_tcp, by_unix, connected, dropping, factory, limited, sinks, typed,
+    Fanned, Sink, breaker, by_tcp, by_unix, connected, dropping, factory, limited, sinks, typed,
     unix_fanout,
 };
 pub(crate) use self::two::Two;
