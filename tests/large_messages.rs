@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use torq_message_sink::testing::{Scripted, Step};
 use torq_message_sink::{
-    Buffered, Encode, End, Fanout, Lazy, LazyPolicy, Link, MemoryPeer, MemorySink, MemoryStream,
-    MessageSink, Report, StreamLink,
+    BestEffort, Buffered, Encode, End, Fanout, Lazy, LazyPolicy, Link, MemoryPeer, MemorySink,
+    MemoryStream, MessageSink, Quorum, Report, StreamLink,
 };
 
 /// Bytes of one write here, by the high water mark; larger frames are large.
@@ -184,6 +184,27 @@ async fn child_that_takes_it_whole_and_child_that_does_not() {
     let all = messages.iter().flat_map(|message| frame(message)).collect::<Vec<_>>();
     assert_eq!(fast.read(), all);
     assert_eq!(late, all);
+}
+
+/// As below a fan-out alone: what waits for a child is buffered, for a child that gates or not.
+#[tokio::test(start_paused = true)]
+async fn children_that_nobody_waits_for_and_quorums_take_them_too() {
+    let ((gates, gates_peer), (loose, loose_peer)) =
+        (MemorySink::pair(4096), MemorySink::pair(4096));
+    let mut sink = sink(Quorum::new(1, (gates, BestEffort::new(loose))));
+    let large = message(500, 1);
+    // Both have to be there, and to have nothing before it.
+    sink.send(b"up".as_slice()).await.unwrap();
+    tokio::task::yield_now().await;
+    sink.send(b"up".as_slice()).await.unwrap();
+    let peers = [gates_peer.accept().unwrap(), loose_peer.accept().unwrap()];
+    peers.iter().for_each(|peer| drop(peer.read()));
+    sink.feed(&large).await.unwrap();
+    assert_eq!(sink.get_ref().buffered_bytes(), 0);
+    for peer in peers {
+        assert_eq!(peer.read(), frame(&large));
+    }
+    checked(&sink);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,10 @@ impl<L: Link> Link for BestEffort<L> {
         if self.gates { written } else { Ok(()) }
     }
 
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        self.inner.try_write_around(start, frame)
+    }
+
     /// One attempt, and nobody waits for what comes of it.
     fn poll_write<F: Framing>(
         &mut self,

@@ -33,6 +33,10 @@ impl<T: LinkSet> Link for Quorum<T> {
         }
     }
 
+    fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
+        self.inner.try_write_around(start, frame)
+    }
+
     fn poll_write<F: Framing>(
         &mut self,
         cx: &mut Context<'_>,
