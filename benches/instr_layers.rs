@@ -14,7 +14,10 @@ use std::pin::pin;
 use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use support::{Flush, Peers, TryFeed, breaker, dropping, limited, typed};
+use support::{
+    Flush, Peers, TryFeed, breaker, conflate, dated, deadline, dropping, keyed, lanes, limited,
+    typed,
+};
 use tokio::runtime::Builder;
 
 /// Runs `measured`; callgrind counts in here and nowhere else.
@@ -97,15 +100,22 @@ rows! {
     try_feed_dropping, flush_dropping: dropping;
     try_feed_limited, flush_limited: limited;
     try_feed_breaker, flush_breaker: breaker;
+    try_feed_deadline, flush_deadline: deadline;
+    try_feed_dated, flush_dated: dated;
+    try_feed_conflate, flush_conflate: conflate;
+    try_feed_keyed, flush_keyed: keyed;
+    try_feed_lanes, flush_lanes: lanes;
 }
 
 library_benchmark_group!(
     name = append_by_try_feed;
-    benchmarks = try_feed_bare, try_feed_dropping, try_feed_limited, try_feed_breaker
+    benchmarks = try_feed_bare, try_feed_dropping, try_feed_limited, try_feed_breaker, try_feed_deadline,
+        try_feed_dated, try_feed_conflate, try_feed_keyed, try_feed_lanes
 );
 library_benchmark_group!(
     name = flush_full;
-    benchmarks = flush_bare, flush_dropping, flush_limited, flush_breaker
+    benchmarks = flush_bare, flush_dropping, flush_limited, flush_breaker, flush_deadline, flush_dated,
+        flush_conflate, flush_keyed, flush_lanes
 );
 
 main!(

@@ -50,8 +50,7 @@ pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
 pub(crate) use self::stacks::{
-    Fanned, Sink, breaker, by_tcp, by_unix, connected, dropping, factory, limited, sinks, typed,
-    unix_fanout,
+    Fanned, Sink, breaker, by_tcp, by_unix, conflate, connected, dated, deadline, dropping, factory, keyed, lanes, limited, sinks, typed, unix_fanout,
 };
 pub(crate) use self::two::Two;
 pub(crate) use self::vec::ByVec;

@@ -1,8 +1,11 @@
 //! The stacks of this library that are measured.
 
+use std::time::{Duration, Instant};
+
 use torq_message_sink::{
-    Buffered, CircuitBreaker, Encode, Fanout, Lazy, Link, MessageSink, Rate, RateLimit, SinkError,
-    SinkFactory, SinkStack, TcpSink, UnixSink, WhenFull,
+    Buffered, CircuitBreaker, Conflate, Deadline, Encode, Fanout, Keyed, Lanes, Lazy, Link,
+    MessageSink, Rate, RateLimit, SinkError, SinkFactory, SinkStack, TcpSink, TryFeedError,
+    UnixSink, WhenFull, WithDeadline, forward_sink,
 };
 
 use super::peers::SEND_BUFFER;
@@ -65,6 +68,65 @@ pub(crate) async fn sinks(peers: &Peers) -> Sink<Sinks> {
     )));
     sink.connect().await.expect("the receivers listen");
     Sink(sink)
+}
+
+/// The typed stack below a layer that looks at deadlines, for messages that have none.
+pub(crate) async fn deadline(peers: &Peers) -> Sink<Deadline<Typed>> {
+    Sink(Deadline::new(typed(peers).await.0))
+}
+
+/// The typed stack below a layer that looks at keys, for messages that have none.
+pub(crate) async fn conflate(peers: &Peers) -> Sink<Conflate<Typed>> {
+    Sink(Conflate::new(typed(peers).await.0))
+}
+
+/// The typed stack below a layer that looks at lanes.
+pub(crate) async fn lanes(peers: &Peers) -> Sink<Lanes<Typed, 3>> {
+    Sink(Lanes::new(typed(peers).await.0))
+}
+
+/// As `deadline`, for messages that have one.
+pub(crate) async fn dated(peers: &Peers) -> Sink<Dated<Deadline<Typed>>> {
+    let later = Instant::now() + Duration::from_secs(3600);
+    Sink(Dated { inner: deadline(peers).await.0, later })
+}
+
+/// As `conflate`, for messages that have a key.
+pub(crate) async fn keyed(peers: &Peers) -> Sink<WithKeys<Conflate<Typed>>> {
+    Sink(WithKeys { inner: conflate(peers).await.0, key: 0 })
+}
+
+/// Gives each message a deadline far ahead.
+#[derive(Debug)]
+pub(crate) struct Dated<S> {
+    inner: S,
+    later: Instant,
+}
+
+/// Gives each message the next key.
+#[derive(Debug)]
+pub(crate) struct WithKeys<S> {
+    inner: S,
+    key: u64,
+}
+
+impl<S: MessageSink> MessageSink for Dated<S> {
+    #[inline(always)]
+    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+        self.inner.try_feed(&WithDeadline(self.later, msg))
+    }
+
+    forward_sink! { inner: room poll_ready poll_flush }
+}
+
+impl<S: MessageSink> MessageSink for WithKeys<S> {
+    #[inline(always)]
+    fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
+        self.key += 1;
+        self.inner.try_feed(&Keyed(self.key, msg))
+    }
+
+    forward_sink! { inner: room poll_ready poll_flush }
 }
 
 /// The same stack as the factory makes it, connected to both peers.
