@@ -43,6 +43,9 @@ use crate::sink::{End, HandBack, MessageSink};
 /// # Ok::<(), torq_message_sink::SinkError>(())
 /// ```
 #[derive(Debug)]
+// The sink first, at the layer's own address: behind the others it takes a register to find it, which
+// was an instruction per message in a loop that feeds.
+#[repr(C)]
 #[must_use = "a sink does nothing unless it is fed"]
 pub struct Lazy<S> {
     inner: S,
