@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::composite::{SinkSet, VisitSink, VisitSinkMut};
 use crate::encode::Encode;
@@ -117,6 +117,12 @@ macro_rules! each_child {
             );
         }
     };
+    (@due) => {
+        /// The earliest of any child.
+        fn due(&self) -> Option<std::time::Instant> {
+            $crate::composite::each::earliest_due(&self.children)
+        }
+    };
     (@close_deadline) => {
         /// The longest of any child.
         fn close_deadline(&self) -> Duration {
@@ -228,6 +234,12 @@ pub(super) fn count<T: SinkSet>(children: &T) -> usize {
     count.0
 }
 
+pub(super) fn earliest_due<T: SinkSet>(children: &T) -> Option<Instant> {
+    let mut earliest = Earliest(None);
+    children.visit(&mut earliest);
+    earliest.0
+}
+
 pub(super) fn longest_deadline<T: SinkSet>(children: &T) -> Duration {
     let mut longest = Longest(Duration::ZERO);
     children.visit(&mut longest);
@@ -330,6 +342,14 @@ impl VisitSink for Count {
     #[inline]
     fn visit<S: MessageSink>(&mut self, _: &S) {
         self.0 += 1;
+    }
+}
+
+struct Earliest(Option<Instant>);
+
+impl VisitSink for Earliest {
+    fn visit<S: MessageSink>(&mut self, sink: &S) {
+        self.0 = self.0.into_iter().chain(sink.due()).min();
     }
 }
 

@@ -122,6 +122,6 @@ impl<T: SinkSet> MessageSink for RoundRobin<T> {
 
     each_child! {
         accepts poll_flush poll_close poll_disconnect hurry end accepted_bytes outstanding_bytes
-        report_into take_events set_policy close_deadline
+        report_into take_events set_policy due close_deadline
     }
 }

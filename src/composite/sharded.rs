@@ -130,7 +130,7 @@ impl<T: SinkSet> MessageSink for Sharded<T> {
 
     each_child! {
         accepts poll_flush poll_close poll_disconnect poll_connect hurry end state is_connected
-        accepted_bytes outstanding_bytes report_into take_events set_policy close_deadline
+        accepted_bytes outstanding_bytes report_into take_events set_policy due close_deadline
     }
 }
 

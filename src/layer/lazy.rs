@@ -182,6 +182,16 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
     /// Ignored: this layer has a policy of its own, and the nearest one wins.
     fn set_policy(&mut self, _: &Arc<LazyPolicy>) {}
 
+    /// When a flush that still finds nothing new begins to disconnect, and when it gives up on
+    /// that.
+    fn due(&self) -> Option<std::time::Instant> {
+        let now = Instant::now();
+        let begin = self.idle.as_ref().and_then(|idle| idle.since?.checked_add(idle.timeout));
+        let end = begin.and_then(|begin| begin.checked_add(self.policy.close_deadline));
+        let idle = [begin, end].into_iter().flatten().find(|time| *time > now);
+        idle.map(Instant::into_std).into_iter().chain(self.inner.due()).min()
+    }
+
     fn close_deadline(&self) -> Duration {
         self.policy.close_deadline
     }

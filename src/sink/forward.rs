@@ -30,7 +30,7 @@
 ///     forward_sink! { inner:
 ///         try_feed append fits accepts room try_ready poll_flush poll_close poll_disconnect
 ///         poll_connect hurry end state is_connected accepted_bytes outstanding_bytes report_into
-///         take_events set_policy close_deadline
+///         take_events set_policy due close_deadline
 ///     }
 /// }
 /// ```
@@ -159,6 +159,11 @@ macro_rules! forward_sink {
             $crate::forward_sink!(@inner self $inner).set_policy(policy);
         }
     };
+    (@due $inner:tt) => {
+        fn due(&self) -> Option<std::time::Instant> {
+            $crate::forward_sink!(@inner self $inner).due()
+        }
+    };
     (@close_deadline $inner:tt) => {
         fn close_deadline(&self) -> std::time::Duration {
             $crate::forward_sink!(@inner self $inner).close_deadline()
@@ -175,7 +180,7 @@ macro_rules! sink_by_pointer {
             forward_sink! { *:
                 try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush
                 poll_close poll_disconnect poll_connect hurry end state is_connected accepted_bytes
-                outstanding_bytes report_into take_events set_policy close_deadline
+                outstanding_bytes report_into take_events set_policy due close_deadline
             }
         })*
     };

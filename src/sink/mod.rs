@@ -8,7 +8,7 @@ mod state;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::hand_back::HandBack;
 pub use self::report::{
@@ -277,6 +277,12 @@ pub trait MessageSink {
     /// Hands down the policy of the lazy layer above. The nearest one wins.
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
         let _ = policy;
+    }
+
+    /// When a driver should flush next, though nothing is fed: layers look at the time in flushes
+    /// (idle sleep). `None`, the default, is when something is fed or the sink's waker asks for it.
+    fn due(&self) -> Option<Instant> {
+        None
     }
 
     /// How long [`close`](Self::close) and [`disconnect`](Self::disconnect) go on trying.

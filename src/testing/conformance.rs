@@ -321,6 +321,7 @@ pub fn forwards_every_method<S: MessageSink>(
         }
     };
     let _ = (sink.set_policy(&Arc::new(LazyPolicy::new())), called("set_policy"));
+    let _ = (sink.due(), called("due"));
     let _ = (sink.close_deadline(), called("close_deadline"));
     let _ = (sink.room(1), called("room"));
     let _ = (sink.try_ready(1), called("try_ready"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::lock;
 use crate::encode::Encode;
@@ -284,6 +284,11 @@ impl MessageSink for ScriptedSink {
 
     fn set_policy(&mut self, _: &Arc<LazyPolicy>) {
         drop(self.called("set_policy"));
+    }
+
+    fn due(&self) -> Option<Instant> {
+        drop(self.called("due"));
+        None
     }
 
     fn close_deadline(&self) -> Duration {

@@ -98,7 +98,7 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
     }
 
     forward_sink! { inner:
-        hurry state accepted_bytes outstanding_bytes take_events set_policy close_deadline
+        hurry state accepted_bytes outstanding_bytes take_events set_policy due close_deadline
     }
 }
 

@@ -38,7 +38,7 @@ impl<T: SinkSet> MessageSink for Fanout<T> {
     each_child! {
         fits accepts room try_ready poll_ready poll_flush poll_close poll_disconnect poll_connect
         hurry end state is_connected accepted_bytes outstanding_bytes report_into take_events
-        set_policy close_deadline
+        set_policy due close_deadline
     }
 }
 

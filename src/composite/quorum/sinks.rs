@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -125,6 +125,11 @@ impl<T: SinkSet> MessageSink for Quorum<T> {
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
         self.inner.set_policy(policy);
+    }
+
+    /// The earliest of any child.
+    fn due(&self) -> Option<Instant> {
+        self.inner.due()
     }
 
     /// The longest of any child.

@@ -354,7 +354,7 @@ impl<S: MessageSink> MessageSink for CircuitBreaker<S> {
 
     forward_sink! { inner:
         accepts poll_close poll_disconnect hurry end accepted_bytes outstanding_bytes report_into
-        take_events set_policy close_deadline
+        take_events set_policy due close_deadline
     }
 }
 

@@ -237,7 +237,7 @@ impl<S: MessageSink> MessageSink for RateLimit<S> {
 
     forward_sink! { inner:
         accepts poll_flush poll_close poll_disconnect poll_connect hurry end state is_connected
-        accepted_bytes outstanding_bytes report_into take_events set_policy close_deadline
+        accepted_bytes outstanding_bytes report_into take_events set_policy due close_deadline
     }
 }
 
