@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::{ErrorKind, SinkError};
@@ -28,7 +28,11 @@ pub(crate) fn runtime() -> Option<Handle> {
 /// Wakes whoever waits for a moment. It is made when somebody first does, and used again after
 /// that.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whose timer it is.
+    runtime: Option<Id>,
+}
 
 impl Alarm {
     /// Waits until `at`.
@@ -38,20 +42,23 @@ impl Alarm {
         cx: &mut Context<'_>,
         at: Instant,
     ) -> Poll<Result<(), SinkError>> {
-        // Tokio panics where a timer is polled whose runtime has ended; then it takes one of the
-        // runtime that there is now.
+        // Tokio panics where a timer is polled whose runtime has ended; so on another one it is made
+        // anew. Outside of any it may still be there, or not.
+        let here = Handle::try_current().ok().map(|runtime| runtime.id());
         for _ in 0..2 {
-            if self.0.as_ref().is_none_or(|timer| timer.deadline() != at) {
+            let foreign = here.is_some() && here != self.runtime;
+            if foreign || self.timer.as_ref().is_none_or(|timer| timer.deadline() != at) {
                 let timer = sleep_until(at).ok_or(ErrorKind::NoRuntime)?;
-                match &mut self.0 {
+                self.runtime = here;
+                match &mut self.timer {
                     Some(place) => place.set(timer),
                     place => *place = Some(Box::pin(timer)),
                 }
             }
-            let Some(timer) = &mut self.0 else { break };
+            let Some(timer) = &mut self.timer else { break };
             match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll(cx))) {
                 Ok(over) => return over.map(Ok),
-                Err(_) => self.0 = None,
+                Err(_) => self.timer = None,
             }
         }
         Poll::Ready(Err(ErrorKind::NoRuntime.into()))

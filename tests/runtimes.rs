@@ -67,6 +67,21 @@ fn runtime_dropped_while_connecting_costs_nothing() {
     assert_eq!(peer.accept().expect("woken").read(), b"\0\0\0\x01a\0\0\0\x01b");
 }
 
+/// The goodbye has begun, and its timer is the first runtime's.
+#[test]
+fn runtime_dropped_while_disconnecting_costs_nothing() {
+    let (link, peer) = MemorySink::pair(64);
+    let mut sink = Buffered::new(link);
+    current_thread().block_on(async {
+        sink.send("a").await.expect("sent");
+        assert!(timeout(Duration::from_millis(1), sink.disconnect()).await.is_err());
+    });
+    let report = current_thread().block_on(sink.disconnect()).expect("the next runtime ends it");
+    assert!(report.is_complete());
+    assert_eq!(sink.state(), SinkState::Asleep);
+    assert!(peer.accept().expect("connected").is_finished());
+}
+
 #[test]
 fn runtime_dropped_with_a_full_socket_costs_nothing() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,12 +1,9 @@
 //! A link in use: writing, noticing the end, connecting anew. Made when the link is first woken.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-use tokio::time::Sleep;
 
 use crate::buffer::Pending;
 use crate::error::{ErrorKind, SinkError};
@@ -14,7 +11,7 @@ use crate::framing::Framing;
 use crate::link::connect::Attempt;
 use crate::link::cursor::Cursor;
 use crate::link::description::Description;
-use crate::link::live::{Live, Step};
+use crate::link::live::{Linger, Live, Step};
 use crate::link::{Connect, Skip};
 use crate::policy::Reconnect;
 use crate::sink::{EndCause, LeafReport, SinkState};
@@ -42,8 +39,7 @@ enum State<I> {
     /// Shut down for writing, read to its end.
     Draining {
         live: Live<I>,
-        /// Set while waiting for a peer that has never said anything.
-        linger: Option<Pin<Box<Sleep>>>,
+        linger: Linger,
     },
 }
 
@@ -309,7 +305,7 @@ impl<C: Connect> Line<C> {
                 self.cursor.finish(to.identity(), cause);
                 return Poll::Ready(());
             }
-            self.state = State::Draining { live, linger: None };
+            self.state = State::Draining { live, linger: Linger::default() };
         }
         let cause = match &mut self.state {
             State::Draining { live, linger } => {

@@ -1,15 +1,14 @@
 //! One connection in use: writing, noticing its end, reading it to its end.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::link::Io;
 use crate::sink::EndCause;
-use crate::timer;
+use crate::timer::Alarm;
 
 /// A connection in use.
 pub(super) struct Live<I> {
@@ -17,6 +16,14 @@ pub(super) struct Live<I> {
     since: Instant,
     /// Whether the peer has ever sent anything.
     talks: bool,
+}
+
+/// How long a peer that has never said anything is waited for.
+#[derive(Default)]
+pub(super) struct Linger {
+    /// Set when the waiting begins.
+    until: Option<Instant>,
+    alarm: Alarm,
 }
 
 /// What one step has come to.
@@ -162,7 +169,7 @@ impl<I: Io> Live<I> {
     /// its connection open must not hold up a close.
     pub(super) fn poll_drain(
         &mut self,
-        linger: &mut Option<Pin<Box<Sleep>>>,
+        linger: &mut Linger,
         written: u64,
         cx: &mut Context<'_>,
     ) -> Poll<EndCause> {
@@ -174,12 +181,9 @@ impl<I: Io> Live<I> {
         if self.talks || (self.io.keeps_unsent() && written > WINDOW) {
             return Poll::Pending;
         }
-        if linger.is_none() {
-            *linger = timer::sleep(LINGER).map(Box::pin);
-        }
-        if let Some(linger) = linger {
-            ready!(linger.as_mut().poll(cx));
-        }
+        let until = *linger.until.get_or_insert_with(|| Instant::now() + LINGER);
+        // Where there are no timers nobody can wait for one.
+        let _ = ready!(linger.alarm.poll(cx, until));
         Poll::Ready(EndCause::HungUp)
     }
 
