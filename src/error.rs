@@ -97,6 +97,19 @@ pub enum ErrorKind {
     Other,
 }
 
+impl ErrorKind {
+    /// The refusal for an error that is met while feeding.
+    pub(crate) fn refusal(self) -> TryFeedError {
+        match self {
+            Self::Closed => TryFeedError::Closed,
+            Self::NoRuntime => TryFeedError::NoRuntime,
+            Self::TooLarge { .. } => TryFeedError::TooLarge,
+            Self::OutOfMemory => TryFeedError::Full,
+            _ => TryFeedError::NotConnected,
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -8,6 +8,7 @@
 //!   to spare them.
 //! - [`Deadline`], [`Conflate`], [`Lanes`]: which messages are still worth sending, and which first.
 //! - [`SinkFactory`], [`Registry`]: stacks by name.
+//! - [`Shared`]: one stack for many tasks and threads.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
 //! - [`Report`], [`Event`]: what became of the messages.
@@ -44,7 +45,8 @@ pub use crate::framing::{
     SelfDelimiting, prefix,
 };
 pub use crate::layer::{
-    Buffered, Circuit, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit,
+    Buffered, Circuit, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit, Shared,
+    shared,
 };
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,

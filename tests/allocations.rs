@@ -12,7 +12,7 @@ use std::thread;
 
 use tempfile::TempDir;
 use torq_message_sink::{
-    Buffered, Encode, Fanout, Lazy, MessageSink, SinkFactory, SinkStack, TcpSink, UnixSink,
+    Buffered, Encode, Fanout, Lazy, MessageSink, Shared, SinkFactory, SinkStack, TcpSink, UnixSink,
     WhenFull,
 };
 
@@ -236,4 +236,46 @@ async fn dropping_allocates_nothing_per_message() {
         assert_eq!(CALLS.get() - begin, 0, "{when_full:?} allocated");
         assert!(dropped(&sink) > before);
     }
+}
+
+/// The driver runs on the same thread, so what it allocates is counted too.
+#[tokio::test]
+async fn shared_stack_allocates_nothing_per_message() {
+    let peers = Peers::listen();
+    let sink = Shared::new(typed(&peers));
+    sink.connect().await.unwrap();
+    peers.accept();
+    // What is taken once (the first use of a path) is no cost per message.
+    shared_by_producers(&sink).await;
+    let begin = CALLS.get();
+    let spawned = shared_by_producers(&sink).await;
+    let calls = CALLS.get() - begin;
+    // Each task is an allocation or two of the runtime's, whatever it sends.
+    assert!(calls <= 4 * spawned, "{calls} allocations for {spawned} tasks");
+}
+
+/// Several tasks that feed, send and wait for room; how many there were.
+async fn shared_by_producers<S: MessageSink + Send + 'static>(sink: &Shared<S>) -> usize {
+    let producers: Vec<_> = (0..8)
+        .map(|_| {
+            let sink = sink.clone();
+            tokio::spawn(async move {
+                let (msg, tick) = ([b'm'; 1400], Tick([7; 7]));
+                for _ in 0..MESSAGES {
+                    sink.feed(msg.as_slice()).await.unwrap();
+                    let _ = sink.try_feed(&tick);
+                }
+                for _ in 0..MESSAGES / 10 {
+                    sink.send(&tick).await.unwrap();
+                    sink.send_batch(std::iter::repeat_n(msg.as_slice(), 10)).await.unwrap();
+                }
+                sink.flush().await.unwrap();
+            })
+        })
+        .collect();
+    let count = producers.len();
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    count
 }

@@ -8,6 +8,7 @@ mod hold;
 mod lanes;
 mod lazy;
 mod rate_limit;
+pub mod shared;
 
 pub use self::buffered::Buffered;
 pub use self::circuit_breaker::{Circuit, CircuitBreaker};
@@ -16,3 +17,4 @@ pub use self::deadline::Deadline;
 pub use self::lanes::Lanes;
 pub use self::lazy::Lazy;
 pub use self::rate_limit::{Rate, RateLimit};
+pub use self::shared::Shared;

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError};
-use crate::sink::{End, LeafReport, MessageSink, Report};
+use crate::sink::{End, MessageSink, Report};
 use crate::timer;
 
 /// The future of [`MessageSink::feed`].
@@ -222,12 +222,7 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             }
         }
         this.sink.end(*this.end);
-        let mut report = this.sink.report();
-        // What waits above the leaves waits for one of them.
-        let waits = report.unfed.bytes > 0;
-        let behind = |leaf: &&LeafReport| waits || leaf.accepted.bytes != leaf.written.bytes;
-        report.error = report.leaves.iter().filter(behind).find_map(|leaf| leaf.error.clone());
-        Poll::Ready(Ok(report))
+        Poll::Ready(Ok(this.sink.report().with_error()))
     }
 }
 

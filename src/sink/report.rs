@@ -208,7 +208,7 @@ pub struct Report {
     /// One entry per link.
     pub leaves: Vec<LeafReport>,
     /// Accepted above the leaves and not fed to them yet: what waits in a layer with a queue of its
-    /// own, such as [`Deadline`](crate::Deadline). No leaf counts it.
+    /// own, such as [`Deadline`](crate::Deadline), or in [`Shared`](crate::Shared). No leaf counts it.
     pub unfed: Count,
     /// Accepted above the leaves and dropped there, by reason. No leaf counts it.
     pub dropped: Dropped,
@@ -218,11 +218,22 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every leaf has written all that it accepted, and nothing waits above them.
+    /// Whether every leaf has written all that it accepted, and nothing waits above them, or was
+    /// given up there when the sink was closed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let written = |leaf: &LeafReport| leaf.accepted.bytes == leaf.written.bytes;
-        self.leaves.iter().all(written) && self.unfed.bytes == 0
+        let above = self.unfed.bytes == 0 && self.dropped.closed.bytes == 0;
+        self.leaves.iter().all(written) && above
+    }
+
+    /// Says why not everything was written, where it was not.
+    pub(crate) fn with_error(mut self) -> Self {
+        // What waits above the leaves waits for one of them.
+        let waits = self.unfed.bytes > 0 || self.dropped.closed.bytes > 0;
+        let behind = |leaf: &&LeafReport| waits || leaf.accepted.bytes != leaf.written.bytes;
+        self.error = self.leaves.iter().filter(behind).find_map(|leaf| leaf.error.clone());
+        self
     }
 
     /// Bytes that are still buffered, on the leaf that has the most.

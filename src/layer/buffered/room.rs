@@ -171,11 +171,5 @@ fn full(failure: Option<&SinkError>) -> TryFeedError {
 /// The refusal for an error that is met while feeding.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refusal(error: SinkError) -> TryFeedError {
-    match error.kind() {
-        ErrorKind::Closed => TryFeedError::Closed,
-        ErrorKind::NoRuntime => TryFeedError::NoRuntime,
-        ErrorKind::TooLarge { .. } => TryFeedError::TooLarge,
-        ErrorKind::OutOfMemory => TryFeedError::Full,
-        _ => TryFeedError::NotConnected,
-    }
+    error.kind().refusal()
 }

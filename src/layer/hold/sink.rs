@@ -204,7 +204,7 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
         }
     }
 
-    forward_sink! { inner: accepts state is_connected take_events set_policy close_deadline }
+    forward_sink! { inner: accepts state is_connected take_events set_policy due close_deadline }
 }
 
 /// Leaves what it can to the sink below, which makes one attempt to write.
