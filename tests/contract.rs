@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use torq_message_sink::{
-    Buffered, Encode, ErrorKind, Fanout, Lazy, MessageSink, SinkFactory, TcpSink, UnixSink,
+    Buffered, Encode, ErrorKind, Fanout, Lazy, MessageSink, SinkError, SinkFactory, TcpSink,
+    UnixSink,
 };
 
 struct Trade {
@@ -103,6 +104,42 @@ async fn stack_by_name() -> Result<(), Box<dyn Error>> {
         let error = factory.create_sink("market_dat").expect_err("no such service");
         assert_eq!(error.kind(), ErrorKind::UnknownService);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn shared_by_many_tasks() -> Result<(), Box<dyn Error>> {
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let services = format!(
+        "[services.market_data]\ntype = \"direct\"\nendpoint = \"tcp://{}\"",
+        tcp.local_addr()?
+    );
+    let factory = SinkFactory::from_str(&services)?;
+    let sink = factory.shared_sink("market_data")?;
+    let tasks: Vec<_> = (0..4)
+        .map(|price| {
+            let (sink, other) = (sink.clone(), factory.shared_sink("market_data"));
+            tokio::spawn(async move {
+                sink.feed(&Trade { price, size: 1 }).await?;
+                sink.flush().await?;
+                sink.send(b"one message".as_slice()).await?;
+                sink.send_batch([Trade { price, size: 2 }, Trade { price, size: 3 }]).await?;
+                match other?.try_feed(&Trade { price, size: 4 }) {
+                    Err(e) if !e.is_full() => Err(e.into()),
+                    _ => Ok::<_, SinkError>(()),
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    sink.connect().await?;
+    assert!(sink.is_connected());
+    assert_eq!(sink.state().to_string(), "connected");
+    assert!(sink.close().await?.is_complete());
+    let received = read_to_end(tcp.accept().await?.0).await?;
+    assert_eq!(received.len(), 4 * (4 * (4 + 16) + 4 + 11));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod route;
 mod stack;
+mod table;
 mod transport;
 
 use std::future::{Future, poll_fn};
@@ -15,9 +16,10 @@ use crate::composite::{BestEffort, Failover, Fanout, Quorum};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Leaf, Many, Route};
+use crate::factory::table::Table;
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
-use crate::layer::{Buffered, Lazy};
+use crate::layer::{Buffered, Lazy, Shared};
 use crate::link::{StreamLink, TcpConnector, UnixConnector};
 use crate::registry::{ConfigError, Isolation, Pattern, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
@@ -25,7 +27,8 @@ use crate::sink::{MessageSink, Report};
 /// Builds sinks by the names of services.toml.
 ///
 /// A service asks for its destination by name and gets a [`SinkStack`], asleep: nothing is opened
-/// before the first message. Cloning shares the registry.
+/// before the first message. Cloning shares the registry, and the sinks of
+/// [`shared_sink`](Self::shared_sink).
 ///
 /// # Examples
 ///
@@ -49,6 +52,7 @@ use crate::sink::{MessageSink, Report};
 #[derive(Clone, Debug)]
 pub struct SinkFactory {
     registry: Arc<Registry>,
+    shared: Arc<Table>,
 }
 
 impl SinkFactory {
@@ -74,7 +78,7 @@ impl SinkFactory {
     /// A factory for the services of `registry`.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry: Arc::new(registry) }
+        Self { registry: Arc::new(registry), shared: Arc::default() }
     }
 
     /// The services it knows.
@@ -143,6 +147,38 @@ impl SinkFactory {
         }
         let policy = self.registry.failover(service).clone();
         Ok(Many::Failover(Box::new(Failover::with_policy(links, policy))))
+    }
+
+    /// The shared sink to the service of that name: one connection for all who ask this factory or
+    /// its clones, in whichever task or thread. It sleeps until it is fed, gathers as many bytes as
+    /// the service's buffer has, and closes when the last handle is dropped. Once it is closed, the
+    /// next call makes a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_sink`](Self::create_sink).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use torq_message_sink::SinkFactory;
+    /// # async fn run(factory: SinkFactory) -> Result<(), torq_message_sink::SinkError> {
+    /// let sink = factory.shared_sink("market_data")?;
+    /// let same = factory.shared_sink("market_data")?;
+    /// tokio::spawn(async move { same.send("from another task").await });
+    /// sink.feed("tick").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shared_sink(&self, name: &str) -> Result<Shared<SinkStack>, SinkError> {
+        self.shared.get(name, || {
+            let stack = self.create_sink(name)?;
+            let capacity = self.registry.get(name).map(|service| service.buffer().capacity());
+            Ok(match capacity {
+                Some(capacity) => Shared::with_capacity(stack, capacity),
+                None => Shared::new(stack),
+            })
+        })
     }
 
     /// Closes many sinks together, under one `deadline`. The outcomes are in the order of the

@@ -2,6 +2,7 @@
 
 mod conforming;
 mod isolation;
+mod shared;
 
 use std::error::Error;
 use std::time::Duration;
