@@ -93,6 +93,8 @@ pub enum ErrorKind {
     Config,
     /// No service of that name.
     UnknownService,
+    /// The service does not lead to what the type is for that was asked for.
+    Mismatch,
     /// Something outside this library failed, in a user's link or layer.
     Other,
 }
@@ -138,6 +140,7 @@ impl fmt::Display for ErrorKind {
             Self::OutOfMemory => "no memory for the buffer; lower its capacity",
             Self::Config => "the configuration is not valid",
             Self::UnknownService => "no such service",
+            Self::Mismatch => "the service leads elsewhere than the type",
             Self::Other => "the sink failed",
         })
     }

@@ -39,7 +39,7 @@ pub use crate::composite::{
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
-pub use crate::factory::{SinkFactory, SinkStack};
+pub use crate::factory::{FromService, SinkFactory, SinkStack};
 pub use crate::framing::{
     Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,

@@ -108,6 +108,35 @@ async fn stack_by_name() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::test]
+async fn stack_by_name_and_type() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("market_data.sock");
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let unix = tokio::net::UnixListener::bind(&path)?;
+    let services = format!(
+        "[services.strategy_a]\ntype = \"direct\"\nendpoint = \"tcp://{}\"\n\
+         [services.market_data_relay]\ntype = \"relay\"\nendpoint = \"unix://{}\"\n\
+         [services.market_data]\ntype = \"composite\"\npattern = \"fanout\"\n\
+         targets = [\"strategy_a\", \"market_data_relay\"]",
+        tcp.local_addr()?,
+        path.display()
+    );
+    let factory = SinkFactory::from_str(&services)?;
+    let mut sink =
+        factory.create_typed::<Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>>("market_data")?;
+    sink.send(&Trade { price: 1, size: 2 }).await?;
+    assert!(sink.close().await?.is_complete());
+    for received in
+        [read_to_end(tcp.accept().await?.0).await?, read_to_end(unix.accept().await?.0).await?]
+    {
+        assert_eq!(received.len(), 4 + 16);
+    }
+    let error = factory.create_typed::<Lazy<Buffered<TcpSink>>>("market_data").err();
+    assert_eq!(error.ok_or("no link")?.kind(), ErrorKind::Mismatch);
+    Ok(())
+}
+
+#[tokio::test]
 async fn shared_by_many_tasks() -> Result<(), Box<dyn Error>> {
     let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let services = format!(

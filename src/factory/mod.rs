@@ -4,6 +4,7 @@ mod route;
 mod stack;
 mod table;
 mod transport;
+mod typed;
 
 use std::future::{Future, poll_fn};
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use self::stack::SinkStack;
+pub use self::typed::FromService;
 use crate::composite::{BestEffort, Failover, Fanout, Quorum};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
@@ -20,7 +22,7 @@ use crate::factory::table::Table;
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy, Shared};
-use crate::link::{StreamLink, TcpConnector, UnixConnector};
+use crate::link::{Link, StreamLink, TcpConnector, UnixConnector};
 use crate::registry::{ConfigError, Isolation, Pattern, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
@@ -105,14 +107,46 @@ impl SinkFactory {
                 Pattern::RoundRobin => unreachable!("the registry refuses it"),
             }),
         };
-        let buffer = service.buffer();
-        let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
-        let mut buffered = Buffered::with_framing(route, buffer.capacity(), framing)
-            .with_when_full(buffer.when_full());
-        if let Some((high, low)) = buffer.water_marks() {
-            buffered = buffered.with_water_marks(high, low);
-        }
-        Ok(SinkStack::new(Lazy::with_policy(buffered, service.lazy.clone())))
+        Ok(SinkStack::new(Lazy::with_policy(buffered(route, service), service.lazy.clone())))
+    }
+
+    /// A new sink to the service of that name, of a type that the program names: exactly what it
+    /// would compose in code, so a message costs what it costs there. The configuration is checked
+    /// against the type, target by target, in order. It sleeps until it is fed.
+    ///
+    /// A link alone can be had, too, for a stack that services.toml cannot describe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownService`], with the nearest name that is known; [`ErrorKind::Mismatch`]
+    /// where the service does not lead to what the type is for, with both shapes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use torq_message_sink::{Buffered, Fanout, Lazy, SinkFactory, TcpSink, UnixSink};
+    ///
+    /// let factory = SinkFactory::from_str(
+    ///     r#"
+    ///     services.strategy_a = { type = "direct", endpoint = "tcp://127.0.0.1:9001" }
+    ///     services.relay = { type = "relay", endpoint = "unix:///run/torq/market_data.sock" }
+    ///     [services.market_data]
+    ///     type = "composite"
+    ///     pattern = "fanout"
+    ///     targets = ["strategy_a", "relay"]
+    ///     "#,
+    /// )?;
+    /// type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
+    /// let sink = factory.create_typed::<Stack>("market_data")?;
+    /// let error = factory.create_typed::<Stack>("relay").unwrap_err();
+    /// assert!(error.to_string().ends_with(
+    ///     "the type is for `fanout(tcp, unix)`, the configuration says `unix`"
+    /// ));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_typed<T: FromService>(&self, name: &str) -> Result<T, SinkError> {
+        let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
+        typed::build(service, &self.registry)
     }
 
     /// The fan-out to all endpoints that a composite leads to.
@@ -224,6 +258,20 @@ impl std::str::FromStr for SinkFactory {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         Self::from_str(text)
     }
+}
+
+/// The buffer of a service, above a link.
+fn buffered<L: Link>(link: L, service: &Service) -> Buffered<L> {
+    let buffer = service.buffer();
+    let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
+    let mut buffered = Buffered::with_framing(link, buffer.capacity(), framing)
+        .with_when_full(buffer.when_full());
+    if let Some((high, low)) = buffer.water_marks() {
+        buffered = buffered.with_water_marks(high, low);
+    }
+    // For those who want no `Lazy` around it.
+    buffered.set_policy(&service.lazy);
+    buffered
 }
 
 /// The link to the endpoint of a service, with the service's options and name.

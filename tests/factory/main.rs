@@ -3,6 +3,7 @@
 mod conforming;
 mod isolation;
 mod shared;
+mod typed;
 
 use std::error::Error;
 use std::time::Duration;
