@@ -59,6 +59,7 @@ const LIMITS: &[Limit] = &[
     ("try_feed_sinks", "try_feed_two", &["tick"], Bound::More(8.0)),
     ("feed_sinks", "feed_two", &["b64", "b512"], Bound::More(0.0)),
     ("flush_sinks", "flush_two", &["full"], Bound::More(300.0)),
+    ("try_feed_shared", "try_feed_mutex", &CASES, Bound::More(0.0)),
     ("try_feed_dropping", "try_feed_bare", &["b64"], Bound::More(0.0)),
     ("flush_dropping", "flush_bare", &["full"], Bound::More(0.0)),
     ("try_feed_limited", "try_feed_bare", &["b64"], Bound::More(11.0)),

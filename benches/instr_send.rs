@@ -15,8 +15,8 @@ use iai_callgrind::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use support::{
-    Best, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed, Two,
-    factory, now, sinks, typed,
+    Best, ByMutex, ByVec, CAPACITY, Feed, Flush, Idiomatic, Payload, Peers, TICK, Tick, TryFeed,
+    Two, factory, now, shared, sinks, typed,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -202,6 +202,10 @@ async fn two(peers: &Peers) -> Two<tokio::net::TcpStream, tokio::net::UnixStream
     Two::new(CAPACITY, peers.connect_both().await)
 }
 
+async fn mutex(peers: &Peers) -> ByMutex<(tokio::net::TcpStream, tokio::net::UnixStream)> {
+    ByMutex::new(CAPACITY, peers.connect_both().await)
+}
+
 /// One row for each name: appends by `try_feed` to what the function of that name connects.
 macro_rules! try_feed_rows {
     ($($row:ident: $connect:expr;)*) => {$(
@@ -261,6 +265,8 @@ try_feed_rows! {
     try_feed_factory: factory;
     try_feed_two: two;
     try_feed_sinks: sinks;
+    try_feed_mutex: mutex;
+    try_feed_shared: shared;
 }
 
 feed_rows! {
@@ -284,7 +290,7 @@ flush_rows! {
 library_benchmark_group!(
     name = append_by_try_feed;
     benchmarks = try_feed_empty, try_feed_best, try_feed_vec, try_feed_typed, try_feed_factory,
-        try_feed_two, try_feed_sinks
+        try_feed_two, try_feed_sinks, try_feed_mutex, try_feed_shared
 );
 library_benchmark_group!(
     name = append_by_feed;

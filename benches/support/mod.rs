@@ -35,8 +35,10 @@ macro_rules! twin {
 
 mod best;
 mod by_hand;
+mod channel;
 mod decode;
 mod idiomatic;
+mod mutex;
 mod payload;
 mod peers;
 mod stacks;
@@ -45,12 +47,15 @@ mod vec;
 
 pub(crate) use self::best::Best;
 pub(crate) use self::by_hand::ByHand;
+pub(crate) use self::channel::ByChannel;
 pub(crate) use self::decode::{ByCodec, ByLoop, CHUNK, Ours, PAYLOAD, Payloads, stream};
 pub(crate) use self::idiomatic::Idiomatic;
+pub(crate) use self::mutex::ByMutex;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
 pub(crate) use self::stacks::{
-    Fanned, Sink, breaker, by_tcp, by_unix, conflate, connected, dated, deadline, dropping, factory, keyed, lanes, limited, sinks, typed, unix_fanout,
+    Fanned, Sink, breaker, by_tcp, by_unix, conflate, connected, dated, deadline, dropping,
+    factory, keyed, lanes, limited, shared, sinks, typed, unix_fanout,
 };
 pub(crate) use self::two::Two;
 pub(crate) use self::vec::ByVec;

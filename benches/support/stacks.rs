@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use torq_message_sink::{
     Buffered, CircuitBreaker, Conflate, Deadline, Encode, Fanout, Keyed, Lanes, Lazy, Link,
-    MessageSink, Rate, RateLimit, SinkError, SinkFactory, SinkStack, TcpSink, TryFeedError,
+    MessageSink, Rate, RateLimit, Shared, SinkError, SinkFactory, SinkStack, TcpSink, TryFeedError,
     UnixSink, WhenFull, WithDeadline, forward_sink,
 };
 
@@ -129,6 +129,13 @@ impl<S: MessageSink> MessageSink for WithKeys<S> {
     forward_sink! { inner: room poll_ready poll_flush }
 }
 
+/// The typed stack under a shared handle, connected to both peers.
+pub(crate) async fn shared(peers: &Peers) -> Handle<Typed> {
+    let handle = Shared::with_capacity(typed(peers).await.0, CAPACITY);
+    handle.connect().await.expect("the receivers listen");
+    Handle(handle)
+}
+
 /// The same stack as the factory makes it, connected to both peers.
 pub(crate) async fn factory(peers: &Peers) -> Sink<SinkStack> {
     let services = format!(
@@ -198,6 +205,31 @@ impl<S: MessageSink, M: Encode + ?Sized> Feed<M> for Sink<S> {
 }
 
 impl<S: MessageSink> Flush for Sink<S> {
+    type Error = SinkError;
+
+    #[inline]
+    fn flush(&mut self) -> impl Future<Output = Result<(), SinkError>> {
+        self.0.flush()
+    }
+}
+
+/// A shared sink, in the shape of the twins.
+pub(crate) struct Handle<S: MessageSink + Send + 'static>(Shared<S>);
+
+impl<S: MessageSink + Send + 'static, M: Encode + ?Sized> TryFeed<M> for Handle<S> {
+    #[inline(always)]
+    fn try_feed(&mut self, msg: &M) -> bool {
+        self.0.try_feed(msg).is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&mut self, _: &M) {
+        unreachable!("what is counted fits the buffer, and the driver has no turn meanwhile")
+    }
+}
+
+impl<S: MessageSink + Send + 'static> Flush for Handle<S> {
     type Error = SinkError;
 
     #[inline]

@@ -264,8 +264,8 @@ impl std::str::FromStr for SinkFactory {
 fn buffered<L: Link>(link: L, service: &Service) -> Buffered<L> {
     let buffer = service.buffer();
     let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
-    let mut buffered = Buffered::with_framing(link, buffer.capacity(), framing)
-        .with_when_full(buffer.when_full());
+    let mut buffered =
+        Buffered::with_framing(link, buffer.capacity(), framing).with_when_full(buffer.when_full());
     if let Some((high, low)) = buffer.water_marks() {
         buffered = buffered.with_water_marks(high, low);
     }

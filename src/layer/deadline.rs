@@ -99,7 +99,7 @@ impl<S: HandBack> MessageSink for Deadline<S> {
     forward_sink! { hold:
         try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush poll_close
         poll_disconnect poll_connect hurry end state is_connected accepted_bytes outstanding_bytes
-        report_into take_events set_policy close_deadline
+        report_into take_events set_policy due close_deadline
     }
 }
 

@@ -136,7 +136,7 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
         self.children.visit_mut(&mut each::SetPolicy(&policy));
     }
 
-    each_child! { outstanding_bytes close_deadline }
+    each_child! { outstanding_bytes due close_deadline }
 }
 
 impl<T: HandBackSet> HandBack for Failover<T> {
