@@ -28,8 +28,9 @@ use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
 /// `Lazy<Deadline<Buffered<TcpSink>>>`. Over a fan-out of links it holds back what is for all while
 /// one that counts is away; a layer for each peer does not:
 /// `Fanout<(Deadline<Buffered<TcpSink>>, Deadline<Buffered<UnixSink>>)>`. It knows its messages
-/// again by counting those that come back, so no layer that drops any stands between it and the
-/// buffer, and [`Conflate`](crate::Conflate) does not go with it.
+/// again by counting those that come back: no layer that drops any stands between it and the
+/// buffer, the buffer does not [drop the newest](crate::WhenFull::DropNewest), and
+/// [`Conflate`](crate::Conflate) does not go with it.
 ///
 /// # Cost
 ///

@@ -26,9 +26,10 @@ use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
 /// # Place
 ///
 /// Over the buffer of one peer: `Lazy<Conflate<Buffered<TcpSink>>>`. Choose a capacity for as many
-/// messages as there are keys. It knows its messages again by counting those that come back, so no
-/// layer that drops any stands between it and the buffer, and [`Deadline`](crate::Deadline) does not
-/// go with it.
+/// messages as there are keys. It knows its messages again by counting those that come back: no layer
+/// that drops any stands between it and the buffer, the buffer does not
+/// [drop the newest](crate::WhenFull::DropNewest), and [`Deadline`](crate::Deadline) does not go with
+/// it.
 ///
 /// # Cost
 ///
