@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use torq_message_sink::{
-    Backoff, Buffered, ErrorKind, Lazy, MemorySink, MessageSink, SinkState, TryFeedError, UnixSink,
-    forward_sink,
+    Backoff, Buffered, ErrorKind, Fanout, Lazy, MemorySink, MessageSink, RoundRobin, SinkError,
+    SinkState, TryFeedError, UnixSink, forward_sink,
 };
 
 fn current_thread() -> Runtime {
@@ -187,4 +187,29 @@ struct Plain<S>(S);
 
 impl<S: MessageSink> MessageSink for Plain<S> {
     forward_sink! { 0: try_feed room poll_ready poll_flush poll_close }
+}
+
+/// More children than a task has budget for in one poll.
+#[tokio::test]
+async fn hundreds_of_children_all_have_their_turn() -> Result<(), SinkError> {
+    let pairs = || (0..300).map(|_| MemorySink::pair(64));
+    let (children, peers): (Vec<_>, Vec<_>) =
+        pairs().map(|(link, peer)| (Buffered::with_capacity(link, 64), peer)).unzip();
+    let mut sink = Fanout::new(children);
+    sink.connect().await?;
+    sink.send("a").await?;
+    for peer in &peers {
+        assert_eq!(peer.accept().expect("connected").read(), b"\0\0\0\x01a");
+    }
+    assert!(sink.close().await?.is_complete(), "and is closed");
+
+    let (children, peers): (Vec<_>, Vec<_>) =
+        pairs().map(|(link, peer)| (Lazy::new(Buffered::with_capacity(link, 64)), peer)).unzip();
+    let mut sink = RoundRobin::new(children);
+    sink.flush().await?;
+    sink.send_batch(["b"; 300]).await?;
+    for peer in &peers {
+        assert_eq!(peer.accept().expect("connected").read(), b"\0\0\0\x01b");
+    }
+    Ok(())
 }

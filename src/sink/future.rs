@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::task::coop;
 use tokio::time::Sleep;
 
 use crate::encode::Encode;
@@ -40,7 +41,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Feed<'_, S, M> {
         if this.sink.append(this.msg, this.msg.encoded_len()) {
             return Poll::Ready(Ok(()));
         }
-        this.sink.poll_feed(cx, this.msg)
+        spend(cx, |cx| this.sink.poll_feed(cx, this.msg))
     }
 }
 
@@ -62,7 +63,7 @@ impl<S: MessageSink + ?Sized> Future for Flush<'_, S> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().sink.poll_flush(cx)
+        spend(cx, |cx| self.get_mut().sink.poll_flush(cx))
     }
 }
 
@@ -95,11 +96,11 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Send<'_, S, M> {
         let this = self.get_mut();
         if !this.accepted {
             if !this.sink.append(this.msg, this.msg.encoded_len()) {
-                ready!(this.sink.poll_feed(cx, this.msg))?;
+                ready!(spend(cx, |cx| this.sink.poll_feed(cx, this.msg)))?;
             }
             this.accepted = true;
         }
-        this.sink.poll_flush(cx)
+        spend(cx, |cx| this.sink.poll_flush(cx))
     }
 }
 
@@ -137,7 +138,7 @@ impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_
         let this = self.get_mut();
         while let Some(msg) = this.waiting.take().or_else(|| this.msgs.next()) {
             if !this.sink.append(&msg, msg.encoded_len()) {
-                match this.sink.poll_feed(cx, &msg) {
+                match spend(cx, |cx| this.sink.poll_feed(cx, &msg)) {
                     Poll::Ready(Ok(())) => {}
                     refused_or_pending => {
                         this.waiting = Some(msg);
@@ -147,7 +148,7 @@ impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_
             }
             this.accepted += 1;
         }
-        this.sink.poll_flush(cx)
+        spend(cx, |cx| this.sink.poll_flush(cx))
     }
 }
 
@@ -167,7 +168,7 @@ impl<S: MessageSink + ?Sized> Future for Connect<'_, S> {
     type Output = Result<(), SinkError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().sink.poll_connect(cx)
+        spend(cx, |cx| self.get_mut().sink.poll_connect(cx))
     }
 }
 
@@ -199,7 +200,7 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
             *this.begun = true;
             this.sink.hurry();
         }
-        let done = match poll_end(*this.sink, *this.end, cx) {
+        let done = match spend(cx, |cx| poll_end(*this.sink, *this.end, cx)) {
             Poll::Ready(Ok(())) => true,
             // A series of attempts is used up, but not the time: the next poll starts another one,
             // which waits out its back-off before it tries.
@@ -224,6 +225,22 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
         this.sink.end(*this.end);
         Poll::Ready(Ok(this.sink.report().with_error()))
     }
+}
+
+/// Takes a step that may write, and spends one unit of the runtime's budget if it is ready: writes
+/// that succeed at once never yield by themselves, and whoever sends in a loop would starve its
+/// neighbours. Who waits has spent nothing: many that wait must not use up what one needs.
+///
+/// It is spent here and not further down, or the first hundred children of a composite would use it
+/// up in every poll anew, and the others would never have their turn.
+#[inline]
+fn spend<R>(cx: &mut Context<'_>, step: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+    let budget = ready!(coop::poll_proceed(cx));
+    let polled = step(cx);
+    if polled.is_ready() {
+        budget.made_progress();
+    }
+    polled
 }
 
 fn poll_end<S: MessageSink + ?Sized>(

@@ -40,6 +40,9 @@ use crate::policy::LazyPolicy;
 /// forward every method, the provided ones too: a forgotten one is a silent slow path or a lost
 /// policy. `send_batch` and the other named futures are built on these and are not overridden.
 ///
+/// The `poll_` methods spend none of the runtime's cooperative budget; the futures do, once for all
+/// that is below. Whoever polls in a loop of their own sees to it that others have their turn.
+///
 /// # Examples
 ///
 /// A sink of one's own, which counts bytes, and its use:

@@ -1,8 +1,6 @@
 //! Writing to the link, and releasing what it has taken.
 
-use std::task::{Context, Poll, ready};
-
-use tokio::task::coop;
+use std::task::{Context, Poll};
 
 use super::{Buffered, Phase};
 use crate::buffer::Pending;
@@ -15,15 +13,8 @@ impl<L: Link, F: Framing> Buffered<L, F> {
     /// Writes as much as can be written; ready when that was all.
     #[inline]
     pub(super) fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        // Writes that succeed at once never yield by themselves; whoever sends in a loop would
-        // starve its neighbours.
-        let budget = ready!(coop::poll_proceed(cx));
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         let (end, pushed) = (pending.end(), self.link.poll_write(cx, pending));
-        // Whoever waits has spent nothing: many that wait must not use up what one needs.
-        if pushed.is_ready() {
-            budget.made_progress();
-        }
         match pushed {
             // The usual case: everything is gone, and the window opens from the start again.
             Poll::Ready(Ok(()))
@@ -42,12 +33,8 @@ impl<L: Link, F: Framing> Buffered<L, F> {
 
     /// Writes what is left and ends the connections in good order.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        let budget = ready!(coop::poll_proceed(cx));
         let pending = Pending::new(self.store.pending(), self.start, &self.framing);
         let ended = self.link.poll_shutdown(cx, pending);
-        if ended.is_ready() {
-            budget.made_progress();
-        }
         self.release(if ended.is_ready() { usize::MAX } else { 0 });
         if let Poll::Ready(Err(_)) = ended {
             self.fall_asleep();

@@ -1,8 +1,6 @@
 //! Making room: everything that is not a plain append comes through here.
 
-use std::task::{Context, Poll, ready};
-
-use tokio::task::coop;
+use std::task::{Context, Poll};
 
 use super::{Buffered, Phase};
 use crate::buffer::{Pending, Refused, WhenFull};
@@ -120,7 +118,7 @@ impl<L: Link, F: Framing> Buffered<L, F> {
             return Poll::Ready(Ok(()));
         }
         if self.when_full != WhenFull::Wait {
-            return self.poll_no_room(cx, frame);
+            return Poll::Ready(self.ready_without_room(frame));
         }
         let pushed = self.poll_push(cx)?;
         self.release(frame);
@@ -136,17 +134,15 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
     }
 
-    /// `poll_ready` of a sink that does not wait for room. It waits for its turn all the same, or
-    /// who feeds in a loop would starve whatever could make room.
+    /// `poll_ready` of a sink that does not wait for room.
     #[cold]
-    fn poll_no_room(&mut self, cx: &mut Context<'_>, frame: usize) -> Poll<Result<(), SinkError>> {
-        ready!(coop::poll_proceed(cx)).made_progress();
-        Poll::Ready(match self.make_room(frame)? {
+    fn ready_without_room(&mut self, frame: usize) -> Result<(), SinkError> {
+        match self.make_room(frame)? {
             Room::Lacking(failure) if !self.when_full.drops() => {
                 Err(failure.unwrap_or_else(|| ErrorKind::Full.into()))
             }
             _ => Ok(()),
-        })
+        }
     }
 
     /// Bytes of the frame around a payload of `len` bytes, if such a one can ever be fed.

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::task::coop;
-
 use super::{Buffered, Phase};
 use crate::buffer::Pending;
 use crate::encode::Encode;
@@ -78,12 +76,8 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         msg: &M,
     ) -> Poll<Result<(), SinkError>> {
         let len = msg.encoded_len();
-        if self.is_large(len) {
-            let budget = ready!(coop::poll_proceed(cx));
-            if self.feed_around(msg, len) {
-                budget.made_progress();
-                return Poll::Ready(Ok(()));
-            }
+        if self.is_large(len) && self.feed_around(msg, len) {
+            return Poll::Ready(Ok(()));
         }
         sink::poll_feed(self, cx, msg)
     }
@@ -93,7 +87,6 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
         if self.phase != Phase::Awake {
             if self.store.is_empty() {
                 // Nothing to do, in particular nothing that would set an eager link going again.
-                ready!(coop::poll_proceed(cx)).made_progress();
                 return Poll::Ready(Ok(()));
             }
             if self.phase == Phase::Asleep {
@@ -126,11 +119,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             Phase::Asleep => self.wake()?,
             Phase::Awake => {}
         }
-        let budget = ready!(coop::poll_proceed(cx));
         let connected = self.link.poll_connect(cx);
-        if connected.is_ready() {
-            budget.made_progress();
-        }
         if let Poll::Ready(Err(_)) = connected {
             self.fall_asleep();
         }
