@@ -2,6 +2,7 @@
 //!
 //! # Where to look
 //!
+//! - [Composition](composition): which stack for what, with pictures.
 //! - [`MessageSink`]: feeding, flushing, closing; implemented by everything that takes messages.
 //! - [`Lazy`], [`Buffered`], [`TcpSink`], [`UnixSink`]: what stacks are made of; [`Fanout`], [`Failover`],
 //!   [`RoundRobin`], [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
@@ -16,6 +17,9 @@
 
 mod buffer;
 mod composite;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/COMPOSITION.md")]
+pub mod composition {}
 mod encode;
 mod endpoint;
 mod error;
