@@ -41,7 +41,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Feed<'_, S, M> {
         if this.sink.append(this.msg, this.msg.encoded_len()) {
             return Poll::Ready(Ok(()));
         }
-        spend(cx, |cx| this.sink.poll_feed(cx, this.msg))
+        wait_for_room(this.sink, this.msg, cx)
     }
 }
 
@@ -96,7 +96,7 @@ impl<S: MessageSink + ?Sized, M: Encode + ?Sized> Future for Send<'_, S, M> {
         let this = self.get_mut();
         if !this.accepted {
             if !this.sink.append(this.msg, this.msg.encoded_len()) {
-                ready!(spend(cx, |cx| this.sink.poll_feed(cx, this.msg)))?;
+                ready!(wait_for_room(this.sink, this.msg, cx))?;
             }
             this.accepted = true;
         }
@@ -138,7 +138,7 @@ impl<S: MessageSink + ?Sized, I: Iterator<Item: Encode>> Future for SendBatch<'_
         let this = self.get_mut();
         while let Some(msg) = this.waiting.take().or_else(|| this.msgs.next()) {
             if !this.sink.append(&msg, msg.encoded_len()) {
-                match spend(cx, |cx| this.sink.poll_feed(cx, &msg)) {
+                match wait_for_room(this.sink, &msg, cx) {
                     Poll::Ready(Ok(())) => {}
                     refused_or_pending => {
                         this.waiting = Some(msg);
@@ -225,6 +225,18 @@ impl<S: MessageSink + ?Sized> Future for Shutdown<'_, S> {
         this.sink.end(*this.end);
         Poll::Ready(Ok(this.sink.report().with_error()))
     }
+}
+
+/// Feeds a message that the sink did not append. Out of line, so that appending is all there is to a
+/// feed that finds room.
+#[cold]
+#[inline(never)]
+fn wait_for_room<S, M>(sink: &mut S, msg: &M, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>>
+where
+    S: MessageSink + ?Sized,
+    M: Encode + ?Sized,
+{
+    spend(cx, |cx| sink.poll_feed(cx, msg))
 }
 
 /// Takes a step that may write, and spends one unit of the runtime's budget if it is ready: writes
