@@ -1,7 +1,7 @@
 //! Runtimes that end, are missing, or must be shared fairly.
 
 use std::convert::identity;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use torq_message_sink::{
-    Backoff, Buffered, ErrorKind, Fanout, Lazy, MemorySink, MessageSink, RoundRobin, SinkError,
-    SinkState, TryFeedError, UnixSink, forward_sink,
+    Backoff, Buffered, ErrorKind, Failover, Fanout, Lazy, MemorySink, MessageSink, RoundRobin,
+    SinkError, SinkState, TryFeedError, UnixSink, forward_sink,
 };
 
 fn current_thread() -> Runtime {
@@ -187,6 +187,28 @@ struct Plain<S>(S);
 
 impl<S: MessageSink> MessageSink for Plain<S> {
     forward_sink! { 0: try_feed room poll_ready poll_flush poll_close }
+}
+
+/// It holds a timer, and tokio panics where one is polled whose runtime has ended.
+#[test]
+fn failover_that_waits_goes_on_on_another_runtime() {
+    let ((first, slow), (second, _spare)) = (MemorySink::pair(8), MemorySink::pair(64));
+    let mut sink = Buffered::new(Failover::new([first, second]));
+    let flushed = |cx: &mut Context<'_>, sink: &mut Buffered<_>| {
+        Poll::Ready(MessageSink::poll_flush(sink, cx).is_ready())
+    };
+    current_thread().block_on(async {
+        sink.connect().await.expect("there");
+        sink.try_feed("twelve bytes").expect("room");
+        assert!(!poll_fn(|cx| flushed(cx, &mut sink)).await, "half of it is written");
+    });
+    current_thread().block_on(async {
+        assert!(!poll_fn(|cx| flushed(cx, &mut sink)).await);
+        let stream = slow.accept().expect("connected");
+        assert_eq!(stream.read().len(), 8);
+        sink.flush().await.expect("flushed");
+        assert_eq!(stream.read(), b"ve bytes".as_slice());
+    });
 }
 
 /// More children than a task has budget for in one poll.

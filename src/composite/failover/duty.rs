@@ -2,20 +2,18 @@
 //! neither links nor sinks.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::policy::{FailoverPolicy, LazyPolicy};
 use crate::sink::{Event, LeafReport, Report, SinkState, SwitchCause};
-use crate::timer;
+use crate::timer::Alarm;
 
 /// Which target is active, how it does, and how the preferred ones do.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ pub(super) struct Duty {
     returning: Option<usize>,
     /// The target that was left in good order, until it has said goodbye or its time is up.
     pub(super) leaving: Option<(usize, Option<Instant>)>,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     events: VecDeque<Event>,
     events_lost: u64,
 }
@@ -60,7 +58,7 @@ impl Duty {
             good: SmallVec::new(),
             returning: None,
             leaving: None,
-            timer: None,
+            alarm: Alarm::default(),
             events: VecDeque::new(),
             events_lost: 0,
         }
@@ -210,15 +208,15 @@ impl Duty {
     }
 
     /// Asks to be called again when there is something to look at.
-    pub(super) fn wait(&mut self, cx: &mut Context<'_>, now: Instant) {
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) {
         let left = self.leaving.and_then(|(_, until)| until);
         let at = [self.stall_at(), left, self.next_probe].into_iter().flatten().min();
-        self.wait_until(at, cx, now);
+        self.wait_until(at, cx);
     }
 
     /// Asks to be called again when the active target has taken nothing for too long.
-    pub(super) fn wait_for_progress(&mut self, cx: &mut Context<'_>, now: Instant) {
-        self.wait_until(self.stall_at(), cx, now);
+    pub(super) fn wait_for_progress(&mut self, cx: &mut Context<'_>) {
+        self.wait_until(self.stall_at(), cx);
     }
 
     fn stall_at(&self) -> Option<Instant> {
@@ -230,24 +228,21 @@ impl Duty {
         self.policy.stall_timeout.map(|timeout| timeout.max(TICK))
     }
 
-    fn wait_until(&mut self, at: Option<Instant>, cx: &mut Context<'_>, now: Instant) {
+    fn wait_until(&mut self, at: Option<Instant>, cx: &mut Context<'_>) {
         let Some(at) = at else {
-            self.timer = None;
+            self.alarm = Alarm::default();
             return;
         };
-        match &mut self.timer {
-            Some(timer) if timer.deadline() != at => timer.as_mut().reset(at),
-            Some(_) => {}
-            none => *none = timer::sleep(at.saturating_duration_since(now)).map(Box::pin),
-        }
-        if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+        // Without timers one looks in calls only.
+        if let Poll::Ready(Ok(())) = self.alarm.poll(cx, at) {
             cx.waker().wake_by_ref();
         }
     }
 
     /// Nothing is connected any more.
     pub(super) fn rest(&mut self) {
-        (self.up, self.stuck, self.leaving, self.timer) = (None, None, None, None);
+        (self.up, self.stuck, self.leaving) = (None, None, None);
+        self.alarm = Alarm::default();
         (self.returning, self.next_probe) = (None, None);
         self.good.clear();
     }

@@ -83,7 +83,7 @@ impl<T: LinkSet> Failover<T> {
                 continue;
             }
             if let Some(cx) = cx {
-                self.duty.wait(cx, now);
+                self.duty.wait(cx);
             }
             self.is_settled = self.duty.is_settled();
             return came_to;
@@ -272,7 +272,7 @@ impl<T: LinkSet> Link for Failover<T> {
             let done = nth_mut(&mut self.children, self.duty.active, connect).done;
             let state = self.active_state();
             let Some(cause) = self.duty.judge(&done, state, self.active_reached(), now) else {
-                self.duty.wait_for_progress(cx, now);
+                self.duty.wait_for_progress(cx);
                 return done;
             };
             self.give_up_link(cause, targets, now);

@@ -191,7 +191,7 @@ impl<T: HandBackSet> Failover<T> {
             if is_flushed && self.return_to_sink(now) {
                 continue;
             }
-            self.duty.wait(cx, now);
+            self.duty.wait(cx);
             return done;
         }
         // Nobody has waited for anything by now; somebody else may run.
