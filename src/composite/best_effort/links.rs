@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{BestEffort, is_away};
+use super::{BestEffort, has_failed, is_away};
 use crate::buffer::Pending;
 use crate::error::SinkError;
 use crate::framing::Framing;
@@ -20,8 +20,11 @@ impl<L: Link> Link for BestEffort<L> {
     }
 
     fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
-        let written = self.inner.try_write(pending);
-        if self.gates { written } else { Ok(()) }
+        if self.gates {
+            return self.inner.try_write(pending);
+        }
+        self.attempt(pending.end(), |inner| inner.try_write(pending), Result::is_err);
+        Ok(())
     }
 
     fn try_write_around(&mut self, start: u64, frame: [&[u8]; 2]) -> bool {
@@ -34,8 +37,11 @@ impl<L: Link> Link for BestEffort<L> {
         cx: &mut Context<'_>,
         pending: Pending<'_, F>,
     ) -> Poll<Result<(), SinkError>> {
-        let written = self.inner.poll_write(cx, pending);
-        if self.gates { written } else { Poll::Ready(Ok(())) }
+        if self.gates {
+            return self.inner.poll_write(cx, pending);
+        }
+        self.attempt(pending.end(), |inner| inner.poll_write(cx, pending), has_failed);
+        Poll::Ready(Ok(()))
     }
 
     fn taken(&self) -> u64 {

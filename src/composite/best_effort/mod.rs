@@ -3,6 +3,9 @@
 mod links;
 mod sinks;
 
+use std::task::Poll;
+
+use crate::error::SinkError;
 use crate::sink::{Count, SinkState};
 
 /// A child of a [`Fanout`](crate::Fanout) that the others do not wait for: what it cannot take in
@@ -61,6 +64,9 @@ pub struct BestEffort<C> {
     inner: C,
     /// Whether it gates all the same.
     gates: bool,
+    /// What had been accepted when its attempts to connect were used up: only new data sets it going
+    /// again, not somebody who waits for the others.
+    gave_up: Option<u64>,
     /// Over a sink: whether it takes no more messages.
     closed: bool,
     /// Over a sink: what it has missed, counted in payloads.
@@ -68,10 +74,23 @@ pub struct BestEffort<C> {
 }
 
 impl<C> BestEffort<C> {
+    /// Takes one step of a child that nobody waits for, with `accepted` bytes accepted by now.
+    fn attempt<R>(
+        &mut self,
+        accepted: u64,
+        step: impl FnOnce(&mut C) -> R,
+        failed: impl FnOnce(&R) -> bool,
+    ) {
+        if self.gave_up != Some(accepted) {
+            let done = step(&mut self.inner);
+            self.gave_up = failed(&done).then_some(accepted);
+        }
+    }
+
     /// Nobody waits for `inner`, a link or a whole sink.
     pub const fn new(inner: C) -> Self {
         let skipped = Count { bytes: 0, messages: Some(0) };
-        Self { inner, gates: false, closed: false, skipped }
+        Self { inner, gates: false, gave_up: None, closed: false, skipped }
     }
 
     /// Whether it gates all the same, as if it was not wrapped. For sets of one type, of whose
@@ -91,4 +110,9 @@ impl<C> BestEffort<C> {
 /// Whether nobody is there, and nobody is expected: for such a child nothing is kept.
 pub(super) fn is_away(state: SinkState) -> bool {
     !matches!(state, SinkState::Connected | SinkState::Connecting)
+}
+
+/// Whether a step came to an error.
+fn has_failed(step: &Poll<Result<(), SinkError>>) -> bool {
+    matches!(step, Poll::Ready(Err(_)))
 }

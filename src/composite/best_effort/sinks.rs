@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{BestEffort, is_away};
+use super::{BestEffort, has_failed, is_away};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::forward_sink;
@@ -55,8 +55,12 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
 
     /// One attempt, and nobody waits for what comes of it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        let flushed = self.inner.poll_flush(cx);
-        if self.gates { flushed } else { Poll::Ready(Ok(())) }
+        if self.gates {
+            return self.inner.poll_flush(cx);
+        }
+        let accepted = self.inner.accepted_bytes();
+        self.attempt(accepted, |inner| inner.poll_flush(cx), has_failed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {

@@ -137,7 +137,7 @@ impl<'a> Sequence<'a> {
                 return;
             }
         }
-        panic!("a busy loop");
+        panic!("a busy loop: {:?}", self.sink.report());
     }
 
     /// A flush or a shutdown has succeeded.
