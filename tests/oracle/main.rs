@@ -55,6 +55,11 @@ fn what_was_found_once_is_not_found_again() {
         model::run(&mut model::Bytes::new(input), Nestings::Gating, false);
         drop(on_panic);
     }
+    for (found, nestings, seed) in regressions::SEEDS {
+        let on_panic = OnPanic(format!("found again: {found}"));
+        model::run(&mut Seeded::new(*seed), *nestings, false);
+        drop(on_panic);
+    }
 }
 
 /// Chooses at random, without end.

@@ -4,6 +4,8 @@
 //! Whoever changes that breaks the library again, as told here, and lets the fuzz target
 //! `operations` find it.
 
+use super::model::Nestings;
+
 /// What went wrong, and the choices that showed it.
 pub(crate) const INPUTS: &[(&str, &[u8])] = &[
     (
@@ -35,4 +37,10 @@ pub(crate) const INPUTS: &[(&str, &[u8])] = &[
         "a closed sink was ready for a message of no bytes",
         &[15, 0, 0, 122, 8, 188, 122, 159, 123, 95, 50, 95, 1, 181, 30, 88, 50, 95, 95],
     ),
+];
+
+/// Seeds that found something, and among which stacks. They say no more than the inputs above.
+pub(crate) const SEEDS: &[(&str, Nestings, u64)] = &[
+    ("a connection begins behind what was dropped before its first write", Nestings::Gating, 226),
+    ("a wait for others sets a child going that has given up", Nestings::Isolated, 4658),
 ];
