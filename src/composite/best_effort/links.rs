@@ -20,10 +20,14 @@ impl<L: Link> Link for BestEffort<L> {
     }
 
     fn try_write<F: Framing>(&mut self, pending: Pending<'_, F>) -> Result<(), SinkError> {
-        if self.gates {
-            return self.inner.try_write(pending);
+        if self.has_given_up(pending.end()) {
+            return Ok(());
         }
-        self.attempt(pending.end(), |inner| inner.try_write(pending), Result::is_err);
+        let written = self.inner.try_write(pending);
+        if self.gates {
+            return written;
+        }
+        self.gave_up = written.is_err().then_some(pending.end());
         Ok(())
     }
 
@@ -37,10 +41,14 @@ impl<L: Link> Link for BestEffort<L> {
         cx: &mut Context<'_>,
         pending: Pending<'_, F>,
     ) -> Poll<Result<(), SinkError>> {
-        if self.gates {
-            return self.inner.poll_write(cx, pending);
+        if self.has_given_up(pending.end()) {
+            return Poll::Ready(Ok(()));
         }
-        self.attempt(pending.end(), |inner| inner.poll_write(cx, pending), has_failed);
+        let written = self.inner.poll_write(cx, pending);
+        if self.gates {
+            return written;
+        }
+        self.gave_up = has_failed(&written).then_some(pending.end());
         Poll::Ready(Ok(()))
     }
 

@@ -74,19 +74,6 @@ pub struct BestEffort<C> {
 }
 
 impl<C> BestEffort<C> {
-    /// Takes one step of a child that nobody waits for, with `accepted` bytes accepted by now.
-    fn attempt<R>(
-        &mut self,
-        accepted: u64,
-        step: impl FnOnce(&mut C) -> R,
-        failed: impl FnOnce(&R) -> bool,
-    ) {
-        if self.gave_up != Some(accepted) {
-            let done = step(&mut self.inner);
-            self.gave_up = failed(&done).then_some(accepted);
-        }
-    }
-
     /// Nobody waits for `inner`, a link or a whole sink.
     pub const fn new(inner: C) -> Self {
         let skipped = Count { bytes: 0, messages: Some(0) };
@@ -99,6 +86,11 @@ impl<C> BestEffort<C> {
     pub const fn with_gating(mut self, gates: bool) -> Self {
         self.gates = gates;
         self
+    }
+
+    /// Whether its attempts to connect were used up, and nothing has been accepted since.
+    fn has_given_up(&self, accepted: u64) -> bool {
+        !self.gates && self.gave_up == Some(accepted)
     }
 
     /// What it wraps.

@@ -55,11 +55,15 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
 
     /// One attempt, and nobody waits for what comes of it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        if self.gates {
-            return self.inner.poll_flush(cx);
-        }
         let accepted = self.inner.accepted_bytes();
-        self.attempt(accepted, |inner| inner.poll_flush(cx), has_failed);
+        if self.has_given_up(accepted) {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = self.inner.poll_flush(cx);
+        if self.gates {
+            return flushed;
+        }
+        self.gave_up = has_failed(&flushed).then_some(accepted);
         Poll::Ready(Ok(()))
     }
 
