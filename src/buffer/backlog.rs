@@ -14,7 +14,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of<M: Encode + ?Sized>(msg: &M) -> Self {
         Self { key: msg.key(), deadline: msg.deadline(), lane: msg.lane() }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Refused, Store};
+use crate::buffer::{Marks, Refused, Store};
 use crate::encode::Encode;
 
 /// A message about to be accepted. Everything that it says of itself is asked for once in an
@@ -10,15 +10,9 @@ use crate::encode::Encode;
 pub(super) struct Draft<'a, M: ?Sized> {
     msg: &'a M,
     len: usize,
+    /// For a message without any of it this is a constant, so the branch that writes it is not even
+    /// compiled.
     marks: Marks,
-}
-
-/// What layers below may look at. For a message without any of it this is a constant, so the branch
-/// that writes it is not even compiled.
-struct Marks {
-    key: Option<u64>,
-    deadline: Option<Instant>,
-    lane: u8,
 }
 
 /// A message on its way into the stack: looks and encodes like the one that was accepted.
@@ -31,8 +25,7 @@ pub(super) struct Record<'a> {
 impl<'a, M: Encode + ?Sized> Draft<'a, M> {
     #[inline(always)]
     pub(super) fn new(msg: &'a M) -> Self {
-        let marks = Marks { key: msg.key(), deadline: msg.deadline(), lane: msg.lane() };
-        Self { msg, len: msg.encoded_len(), marks }
+        Self { msg, len: msg.encoded_len(), marks: Marks::of(msg) }
     }
 
     /// Bytes of the payload.
