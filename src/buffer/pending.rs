@@ -36,6 +36,15 @@ impl<'a, F: Framing> Pending<'a, F> {
         self.framing
     }
 
+    /// The same frames, which `framing` frames in the same way.
+    #[inline]
+    pub(crate) fn framed_by<'b, G: Framing>(&self, framing: &'b G) -> Pending<'b, G>
+    where
+        'a: 'b,
+    {
+        Pending { bytes: self.bytes, start: self.start, framing }
+    }
+
     /// Position of the first byte held.
     #[inline]
     #[must_use]

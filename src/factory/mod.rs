@@ -17,12 +17,13 @@ pub use self::typed::FromService;
 use crate::composite::{BestEffort, Failover, Fanout, Quorum};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
-use crate::factory::route::{Leaf, Many, Route};
+use crate::factory::route::{Composite, Leaf, Route};
 use crate::factory::table::Table;
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
 use crate::layer::{Buffered, Lazy, Shared};
 use crate::link::{Link, StreamLink, TcpConnector, UnixConnector};
+use crate::policy::FailoverPolicy;
 use crate::registry::{ConfigError, Isolation, Pattern, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
@@ -98,15 +99,7 @@ impl SinkFactory {
     /// [`ErrorKind::InvalidEndpoint`] where no link leads to an endpoint of its kind.
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
-        let route = match service.target() {
-            Target::Endpoint { .. } => Route::Leaf(leaf(service)?),
-            // What is nested in it is of the same pattern: a fan-out of fan-outs is a fan-out.
-            Target::Composite { pattern, isolation, .. } => Route::Many(match pattern {
-                Pattern::Fanout => self.fanout(service, *isolation)?,
-                Pattern::Failover => self.failover(service)?,
-                Pattern::RoundRobin => unreachable!("the registry refuses it"),
-            }),
-        };
+        let route = self.route(service)?;
         Ok(SinkStack::new(Lazy::with_policy(buffered(route, service), service.lazy.clone())))
     }
 
@@ -149,38 +142,23 @@ impl SinkFactory {
         typed::build(service, &self.registry)
     }
 
-    /// The fan-out to all endpoints that a composite leads to.
-    fn fanout(&self, service: &Service, isolation: Isolation) -> Result<Many, SinkError> {
-        let branches = self.registry.branches(service);
-        let mut links = Vec::with_capacity(branches.len());
-        for (service, _) in &branches {
-            links.push(leaf(service)?);
-        }
-        if isolation == Isolation::All && branches.iter().all(|(_, gates)| *gates) {
-            return Ok(Many::Fanout(Fanout::new(links)));
-        }
-        let needed = match isolation {
-            Isolation::Quorum(needed) => usize::from(needed),
-            // All that gate.
-            Isolation::All | Isolation::BestEffort => usize::MAX,
+    /// Where a service leads, as links.
+    fn route(&self, service: &Service) -> Result<Route, SinkError> {
+        let Target::Composite { pattern, isolation, .. } = service.target() else {
+            return leaf(service).map(Route::Leaf);
         };
-        let gates = branches.iter().map(|(_, gates)| *gates);
-        let children = links
-            .into_iter()
-            .zip(gates)
-            .map(|(link, gates)| BestEffort::new(link).with_gating(gates));
-        Ok(Many::Isolated(Box::new(Quorum::new(needed, children.collect()))))
-    }
-
-    /// The failover between all endpoints that a composite leads to.
-    fn failover(&self, service: &Service) -> Result<Many, SinkError> {
-        let leaves = self.registry.leaves(service);
-        let mut links = Vec::with_capacity(leaves.len());
-        for leaf in leaves {
-            links.push(self::leaf(leaf)?);
+        let branches = self.registry.branches(service);
+        let mut children = Vec::with_capacity(branches.len());
+        for (service, gates) in branches {
+            let route = self.route(service)?;
+            children.push(if gates { route } else { Route::Composite(best_effort(route)) });
         }
-        let policy = self.registry.failover(service).clone();
-        Ok(Many::Failover(Box::new(Failover::with_policy(links, policy))))
+        Ok(Route::Composite(match (pattern, isolation) {
+            (Pattern::Fanout, Isolation::Quorum(needed)) => quorum(usize::from(*needed), children),
+            (Pattern::Fanout, _) => fanout(children),
+            (Pattern::Failover, _) => failover(children, self.registry.failover(service)),
+            (Pattern::RoundRobin, _) => unreachable!("the registry refuses it"),
+        }))
     }
 
     /// The shared sink to the service of that name: one connection for all who ask this factory or
@@ -272,6 +250,24 @@ fn buffered<L: Link>(link: L, service: &Service) -> Buffered<L> {
     // For those who want no `Lazy` around it.
     buffered.set_policy(&service.lazy);
     buffered
+}
+
+// One function a composite, so that the price of each can be measured by taking it out.
+
+fn fanout(children: Vec<Route>) -> Composite {
+    Composite::Fanout(Fanout::new(children))
+}
+
+fn best_effort(child: Route) -> Composite {
+    Composite::BestEffort(Box::new(BestEffort::new(child)))
+}
+
+fn quorum(needed: usize, children: Vec<Route>) -> Composite {
+    Composite::Quorum(Box::new(Quorum::new(needed, children)))
+}
+
+fn failover(children: Vec<Route>, policy: &FailoverPolicy) -> Composite {
+    Composite::Failover(Box::new(Failover::with_policy(children, policy.clone())))
 }
 
 /// The link to the endpoint of a service, with the service's options and name.

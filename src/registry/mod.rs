@@ -22,6 +22,7 @@ pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target}
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::ptr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -134,22 +135,38 @@ impl Registry {
     /// alone.
     #[must_use]
     pub fn leaves<'r>(&'r self, service: &'r Service) -> Vec<&'r Service> {
-        self.branches(service).into_iter().map(|(leaf, _)| leaf).collect()
+        let mut leaves = Vec::new();
+        let mut pending = vec![service];
+        while let Some(service) = pending.pop() {
+            match &service.target {
+                Target::Endpoint { .. } => leaves.push(service),
+                Target::Composite { targets, .. } => {
+                    pending.extend(targets.iter().rev().filter_map(|name| self.get(name)));
+                }
+            }
+        }
+        leaves
     }
 
-    /// As [`leaves`](Self::leaves), and whether each gates: whether none of the composites on the
-    /// way to it takes its targets for best effort.
+    /// The targets of a composite, those of nested composites that do the same as it in their
+    /// place: a fan-out of fan-outs is a fan-out. With each, whether it gates: whether none of the
+    /// composites that it has taken the place of takes its targets for best effort.
     pub(crate) fn branches<'r>(&'r self, service: &'r Service) -> Vec<(&'r Service, bool)> {
         let mut branches = Vec::new();
+        let Target::Composite { pattern: outer, .. } = &service.target else { return branches };
         let mut pending = vec![(service, true)];
-        while let Some((service, gates)) = pending.pop() {
-            match &service.target {
-                Target::Endpoint { .. } => branches.push((service, gates)),
-                Target::Composite { targets, isolation, .. } => {
+        while let Some((nested, gates)) = pending.pop() {
+            match &nested.target {
+                Target::Composite { targets, isolation, pattern }
+                    if pattern == outer
+                        && (ptr::eq(nested, service)
+                            || !matches!(isolation, Isolation::Quorum(_))) =>
+                {
                     let gates = gates && *isolation != Isolation::BestEffort;
                     let targets = targets.iter().rev().filter_map(|name| self.get(name));
                     pending.extend(targets.map(|target| (target, gates)));
                 }
+                _ => branches.push((nested, gates)),
             }
         }
         branches
