@@ -10,6 +10,7 @@ mod quorum;
 mod round_robin;
 mod set;
 mod sharded;
+mod visit;
 
 pub use self::best_effort::BestEffort;
 pub use self::failover::{Failover, HandBackSet};

@@ -11,6 +11,7 @@ use super::visit::*;
 use crate::buffer::Pending;
 use crate::composite::LinkSet;
 use crate::composite::each::gather;
+use crate::composite::visit::*;
 use crate::error::SinkError;
 use crate::framing::Framing;
 use crate::link::{Link, Skip, not_a_sink};
@@ -66,7 +67,7 @@ impl<T: LinkSet> Failover<T> {
                     return Poll::Ready(Err(error));
                 }
                 if self.duty.is_first_round(targets) {
-                    nth_mut(&mut self.children, self.duty.active, HurryOne(pending));
+                    nth_mut(&mut self.children, self.duty.active, Hurry(pending));
                 }
                 continue;
             }
@@ -325,7 +326,7 @@ impl<T: LinkSet> Link for Failover<T> {
     }
 
     fn hurry<F: Framing>(&mut self, pending: Pending<'_, F>) {
-        nth_mut(&mut self.children, self.duty.active, HurryOne(pending));
+        nth_mut(&mut self.children, self.duty.active, Hurry(pending));
     }
 
     /// That of the active child.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Fanout;
 use crate::buffer::Pending;
 use crate::composite::each::gather;
+use crate::composite::visit::{Hurry, LongestDeadline, SetPolicy, TakeEvents};
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
 use crate::framing::Framing;
@@ -294,30 +295,6 @@ impl<F: Framing> VisitLinkMut for EndEach<'_, F> {
     }
 }
 
-struct Hurry<'a, F>(Pending<'a, F>);
-
-impl<F: Framing> VisitLinkMut for Hurry<'_, F> {
-    fn visit<L: Link>(&mut self, link: &mut L) {
-        link.hurry(self.0);
-    }
-}
-
-struct SetPolicy<'a>(&'a Arc<LazyPolicy>);
-
-impl VisitLinkMut for SetPolicy<'_> {
-    fn visit<L: Link>(&mut self, link: &mut L) {
-        link.set_policy(self.0);
-    }
-}
-
-struct TakeEvents<'a, E>(&'a mut E);
-
-impl<E: FnMut(Event)> VisitLinkMut for TakeEvents<'_, E> {
-    fn visit<L: Link>(&mut self, link: &mut L) {
-        link.take_events(self.0);
-    }
-}
-
 struct Furthest(u64);
 
 impl VisitLink for Furthest {
@@ -332,14 +309,6 @@ impl VisitLink for SmallestWrite {
     #[inline]
     fn visit<L: Link>(&mut self, link: &L) {
         self.0 = self.0.min(link.write_size());
-    }
-}
-
-struct LongestDeadline(Duration);
-
-impl VisitLink for LongestDeadline {
-    fn visit<L: Link>(&mut self, link: &L) {
-        self.0 = self.0.max(link.close_deadline());
     }
 }
 
