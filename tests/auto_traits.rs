@@ -8,8 +8,8 @@ use torq_message_sink::{
     Backoff, Buffered, Circuit, CircuitBreaker, Conflate, ConnectionEnd, Deadline, Encode,
     Endpoint, EndpointError, Event, Failover, Fanout, FrameError, Lanes, Lazy, LazyPolicy,
     LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink,
-    MemoryStream, MessageSink, Rate, RateLimit, Report, Shared, SinkError, TcpSink, TryFeedError,
-    UnixSink, future, shared,
+    MemoryStream, MessageSink, Rate, RateLimit, Report, RoundRobin, Shared, SinkError, TcpSink,
+    TryFeedError, UnixSink, future, shared,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -34,6 +34,7 @@ fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: Stack, Buffered<TcpSink>, TcpSink, UnixSink, MemorySink, Fanout<Vec<TcpSink>>);
     all_are!(Everything: Sinks, Fanout<Vec<Sinks>>, Box<Sinks>);
     all_are!(Everything: Failover<Vec<TcpSink>>, Failover<[Buffered<TcpSink>; 2]>);
+    all_are!(Everything: RoundRobin<Vec<TcpSink>>, RoundRobin<[Buffered<TcpSink>; 2]>);
     all_are!(Everything: RateLimit<Sinks>, CircuitBreaker<Sinks>, LeastLoaded<Vec<Sinks>>);
     all_are!(Everything: Deadline<Stack>, Conflate<Stack>, Lanes<Deadline<Stack>, 3>);
     all_are!(Everything: Shared<Stack>);

@@ -261,6 +261,28 @@ async fn round_robin_over_one_conforms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn round_robin_over_one_link_conforms() {
+    check_all(|| {
+        let (link, peer) = MemorySink::pair(PIPE);
+        subject(Lazy::new(buffered(RoundRobin::new([link]))), [peer])
+    })
+    .await;
+}
+
+/// One of three is there, so everything is its.
+#[tokio::test(start_paused = true)]
+async fn round_robin_over_links_of_which_two_are_away_conforms() {
+    check_all(|| {
+        let ((first, away), (second, peer)) = (MemorySink::pair(PIPE), MemorySink::pair(PIPE));
+        let (third, stalls) = MemorySink::pair(PIPE);
+        away.refuse(true);
+        stalls.stall(true);
+        subject(buffered(RoundRobin::new((first, second, third))), [peer])
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn least_loaded_over_one_conforms() {
     check_all(|| {
         let (link, peer) = MemorySink::pair(PIPE);

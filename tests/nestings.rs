@@ -6,7 +6,7 @@ use torq_message_sink::testing::conformance::{MemoryReceivers, Receive, Subject,
 use torq_message_sink::{
     BestEffort, Buffered, CircuitBreaker, Conflate, Deadline, Failover, Fanout, Lanes, Lazy,
     LeastLoaded, Link, MemoryPeer, MemorySink, MessageSink, NewlineDelimited, Quorum, Rate,
-    RateLimit, forward_sink,
+    RateLimit, RoundRobin, forward_sink,
 };
 
 /// Bytes of each buffer.
@@ -42,6 +42,11 @@ impl Parts {
     /// A failover of which the last link leads somewhere.
     fn failover(&mut self) -> Failover<Vec<MemorySink>> {
         Failover::new(vec![self.dead(), self.dead(), self.link()])
+    }
+
+    /// A round-robin of which one link leads somewhere.
+    fn robin(&mut self) -> RoundRobin<Vec<MemorySink>> {
+        RoundRobin::new(vec![self.dead(), self.link(), self.dead()])
     }
 
     fn over<L: Link>(&mut self, link: L) -> Buffered<L> {
@@ -132,6 +137,30 @@ mod links_conform {
         failover_to_a_fanout: |p| {
             let links = Failover::new((p.dead(), Fanout::new([p.link(), p.link()])));
             Lazy::new(p.over(links))
+        };
+        round_robins_below_a_fanout: |p| {
+            let links = Fanout::new((p.robin(), p.link(), p.robin()));
+            p.over(links)
+        };
+        round_robin_of_fanouts: |p| {
+            let links = RoundRobin::new((Fanout::new([p.dead()]), Fanout::new([p.link(), p.link()])));
+            Lazy::new(p.over(links))
+        };
+        failover_to_a_round_robin: |p| {
+            let links = Failover::new((p.dead(), p.robin()));
+            p.over(links)
+        };
+        round_robin_of_failovers: |p| {
+            let links = RoundRobin::new((Failover::new([p.dead(), p.dead()]), p.failover()));
+            p.over(links)
+        };
+        round_robin_of_round_robins: |p| {
+            let links = RoundRobin::new((p.robin(), p.dead()));
+            Lazy::new(p.over(links))
+        };
+        round_robin_in_a_quorum: |p| {
+            let links = Quorum::new(2, vec![p.robin(), p.robin()]);
+            p.over(links)
         };
         failover_in_failover: |p| {
             let links = Failover::new((Failover::new([p.dead(), p.dead()]), p.failover()));
