@@ -183,6 +183,29 @@ impl VisitLink for ReachedOne {
     }
 }
 
+pub(super) struct RequiredOne(pub(super) u64);
+
+impl VisitLink for RequiredOne {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = link.required();
+    }
+}
+
+/// One link makes those of its own links leave frames out that do not gate.
+pub(super) struct GiveWayOne<'a, F> {
+    pub(super) pending: Pending<'a, F>,
+    pub(super) to: u64,
+    pub(super) needed: bool,
+    pub(super) taken: u64,
+}
+
+impl<F: Framing> VisitLinkMut for GiveWayOne<'_, F> {
+    fn visit<L: Link>(&mut self, link: &mut L) {
+        link.give_way(self.pending, self.to, self.needed);
+        self.taken = link.taken();
+    }
+}
+
 pub(super) struct WriteSizeOne(pub(super) usize);
 
 impl VisitLink for WriteSizeOne {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use torq_message_sink::{
-    BestEffort, ErrorKind, Fanout, LeafReport, LinkSet, MemoryPeer, MemorySink, MessageSink,
-    Quorum, SinkError, TryFeedError,
+    BestEffort, ErrorKind, Failover, Fanout, LeafReport, LinkSet, MemoryPeer, MemorySink,
+    MessageSink, Quorum, SinkError, TryFeedError,
 };
 
 use super::{FRAME, counting, leaf, letters, pass, skipped};
@@ -264,4 +264,22 @@ async fn sixty_four_children_in_any_kind_of_set() -> Result<(), SinkError> {
     check(SmallVec::<[_; 4]>::from_vec(links), peers).await?;
     let (links, peers) = children(|link| link);
     check([Quorum::new(33, links)], peers).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn lagging_child_of_a_failovers_target_holds_up_nobody() -> Result<(), SinkError> {
+    let ((quick, reads), (slow, waits)) = (MemorySink::pair(640), MemorySink::pair(FRAME));
+    let (second, spare) = MemorySink::pair(640);
+    let first = Fanout::new((quick, BestEffort::new(slow)));
+    let mut sink = counting(Failover::new((first, second)), 8 * FRAME);
+    sink.connect().await?;
+    pass().await;
+    let messages: Vec<_> = ('a'..='z').map(String::from).collect();
+    sink.send_batch(&messages).await?;
+    assert_eq!(letters(&reads), messages.concat());
+    assert_eq!(waits.accept().expect("connected").read().len(), FRAME);
+    assert!(spare.accept().is_none(), "no reason to leave the first target");
+    assert!(skipped(&sink, 1) > 0);
+    assert!(sink.report().leaves.iter().all(LeafReport::is_conserved));
+    Ok(())
 }

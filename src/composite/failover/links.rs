@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -253,6 +254,17 @@ impl<T: LinkSet> Link for Failover<T> {
         self.taken
     }
 
+    /// What the active child has taken as far as it gates.
+    fn required(&self) -> u64 {
+        nth(&self.children, self.duty.active, RequiredOne(self.taken)).0.max(self.taken)
+    }
+
+    fn give_way<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, needed: bool) {
+        let give_way = GiveWayOne { pending, to, needed, taken: self.taken };
+        let taken = nth_mut(&mut self.children, self.duty.active, give_way).taken;
+        self.taken = self.taken.max(taken.min(pending.end()));
+    }
+
     fn reached(&self) -> u64 {
         self.active_reached().max(self.taken)
     }
@@ -338,6 +350,13 @@ impl<T: LinkSet> Link for Failover<T> {
     #[inline]
     fn write_size(&self) -> usize {
         nth(&self.children, self.duty.active, WriteSizeOne(64 * 1024)).0
+    }
+
+    /// The longest of any child's.
+    fn close_deadline(&self) -> Duration {
+        let mut longest = LongestDeadline(Duration::ZERO);
+        self.children.visit(&mut longest);
+        longest.0
     }
 
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
