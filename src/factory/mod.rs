@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use self::stack::SinkStack;
 pub use self::typed::FromService;
-use crate::composite::{BestEffort, Failover, Fanout, Quorum};
+use crate::composite::{BestEffort, Failover, Fanout, Quorum, RoundRobin};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Composite, Leaf, Route};
@@ -157,7 +157,7 @@ impl SinkFactory {
             (Pattern::Fanout, Isolation::Quorum(needed)) => quorum(usize::from(*needed), children),
             (Pattern::Fanout, _) => fanout(children),
             (Pattern::Failover, _) => failover(children, self.registry.failover(service)),
-            (Pattern::RoundRobin, _) => unreachable!("the registry refuses it"),
+            (Pattern::RoundRobin, _) => round_robin(children),
         }))
     }
 
@@ -264,6 +264,10 @@ fn best_effort(child: Route) -> Composite {
 
 fn quorum(needed: usize, children: Vec<Route>) -> Composite {
     Composite::Quorum(Box::new(Quorum::new(needed, children)))
+}
+
+fn round_robin(children: Vec<Route>) -> Composite {
+    Composite::RoundRobin(Box::new(RoundRobin::new(children)))
 }
 
 fn failover(children: Vec<Route>, policy: &FailoverPolicy) -> Composite {

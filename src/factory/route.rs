@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::buffer::Pending;
-use crate::composite::{BestEffort, Failover, Fanout, Quorum};
+use crate::composite::{BestEffort, Failover, Fanout, Quorum, RoundRobin};
 use crate::error::SinkError;
 use crate::factory::transport::Transport;
 use crate::framing::{Framing, LengthPrefixed};
@@ -33,6 +33,7 @@ pub(crate) enum Composite {
     // Boxed, as the next: the others need not be as large.
     BestEffort(Box<BestEffort<Route>>),
     Quorum(Box<Quorum<Vec<Route>>>),
+    RoundRobin(Box<RoundRobin<Vec<Route>>>),
     Failover(Box<Failover<Vec<Route>>>),
 }
 
@@ -210,6 +211,7 @@ macro_rules! with_link {
             Self::Fanout($link) => $call,
             Self::BestEffort($link) => $call,
             Self::Quorum($link) => $call,
+            Self::RoundRobin($link) => $call,
             Self::Failover($link) => $call,
         }
     };
