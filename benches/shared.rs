@@ -14,8 +14,14 @@ fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let peers = Peers::listen();
-        throughput(&peers).await;
-        latency(&peers).await;
+        let asked: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+        let asked = |table: &str| asked.is_empty() || asked.iter().any(|arg| arg == table);
+        if asked("throughput") {
+            throughput(&peers).await;
+        }
+        if asked("latency") {
+            latency(&peers).await;
+        }
     });
 }
 

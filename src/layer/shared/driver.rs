@@ -28,11 +28,26 @@ pub(super) async fn drive<S: MessageSink + Send>(mut present: Present<S>) {
         });
         match turn.await {
             Turn::Again => {}
+            Turn::Yield => behind_the_others().await,
             Turn::Wait(time) => woken_or_at(time).await,
             Turn::End => break,
         }
     }
     present.dismissed = true;
+}
+
+/// Lets all tasks run that are ready on this thread. Not by tokio's `yield_now`, which looks for
+/// events first, a system call.
+async fn behind_the_others() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until the task is woken, by whoever it is, or until the time has come.

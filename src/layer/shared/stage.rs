@@ -33,6 +33,9 @@ pub(super) struct Stage<S> {
 pub(super) enum Turn {
     /// There may be more to do.
     Again,
+    /// As `Again`, once those who were woken have had their turn: what they bring then needs no
+    /// wake, and leaves by one write.
+    Yield,
     /// Nothing moves before the task is woken, or before the time has come.
     Wait(Option<Instant>),
     /// There is nothing left to drive.
@@ -137,7 +140,7 @@ impl<S: MessageSink> Stage<S> {
             Poll::Ready(Ok(())) if !idle => {
                 let fed = self.fed;
                 self.settle(core, |front, woken| front.flushed_to(fed, woken));
-                return Turn::Again;
+                return if waited_for { Turn::Yield } else { Turn::Again };
             }
             Poll::Pending if !idle && waited_for => return self.wait(order),
             _ => {}
