@@ -206,7 +206,11 @@ fn run(seed: u64) {
         .with_backoff(now)
         .with_max_attempts(rng.u32(0..4))
         .with_close_deadline(Duration::from_secs(3600));
-    let sink = Shared::with_capacity(stack, rng.usize(160..2000));
+    let mut sink = Shared::with_capacity(stack, rng.usize(160..2000));
+    if rng.bool() {
+        // Longer than any run: whoever is not let out by something else would wait for ever.
+        sink = sink.with_max_delay(Duration::from_secs(3600), rng.usize(0..2500));
+    }
     let receiver = Receiver { peer, streams: Vec::new(), next: [0; PRODUCERS], fault: None };
     let receiver = Arc::new(Mutex::new(receiver));
     let mut producers = (0..PRODUCERS as u8).map(|id| {

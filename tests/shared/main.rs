@@ -2,6 +2,7 @@
 
 mod chaos;
 mod closing;
+mod delay;
 mod driving;
 mod failing;
 mod feeding;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::layer::shared::driver::{Present, drive};
-use crate::layer::shared::front::{Driver, Front, Rouse};
+use crate::layer::shared::front::{Driver, Front, NEVER, Rouse};
 use crate::layer::shared::record::{Draft, HEADER};
 use crate::layer::shared::stage::Stage;
 use crate::sink::{Count, DropReason, End, MessageSink, Report, SinkState};
@@ -193,9 +193,6 @@ fn largest<S: MessageSink>(stack: &S, most: usize) -> usize {
     }
     fits
 }
-
-/// Farther away than any process lives.
-const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Tries at a lock that is taken; beyond the sixth the processor is given to whoever has it.
 const SPINS: u32 = 32;

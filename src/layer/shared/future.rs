@@ -11,7 +11,7 @@ use tokio::task::coop;
 use crate::encode::Encode;
 use crate::error::SinkError;
 use crate::layer::shared::core::Core;
-use crate::layer::shared::front::{Front, Span};
+use crate::layer::shared::front::{Driver, Front, Span};
 use crate::layer::shared::waiting::{Admission, Flushes, Waiting};
 use crate::sink::MessageSink;
 
@@ -85,6 +85,7 @@ fn enter_flush<'a, S>(
     until: u64,
     cx: &mut Context<'_>,
 ) -> Waiting<'a, S, Flushes> {
+    front.hurry();
     Waiting::enter(core, front, Span { from, until, refused: None }, cx.waker())
 }
 
@@ -125,11 +126,15 @@ where
             return waiting.poll(cx);
         }
         let core = this.core;
-        let waiting = ready!(this.admission.poll(cx, this.msg, |front, from, cx| {
+        let (waiting, gathering) = ready!(this.admission.poll(cx, this.msg, |front, from, cx| {
             let until = front.accepted();
-            enter_flush(core, front, from, until, cx)
+            let gathering = front.driver == Driver::Gathering;
+            (enter_flush(core, front, from, until, cx), gathering)
         }))?;
-        this.waiting = Some(waiting);
+        let waiting = this.waiting.insert(waiting);
+        if gathering {
+            return waiting.poll(cx);
+        }
         // There is a driver, and it has seen that somebody waits, or will.
         Poll::Pending
     }

@@ -64,7 +64,8 @@ impl<S: MessageSink> Stage<S> {
         let connecting = order.is_none() && !front.connects.is_idle();
         // What somebody waits for is flushed before more is taken.
         let due = self.fed > flushed && waited_for;
-        if self.records.is_empty() && front.len() > 0 && !due && !reached {
+        let held = front.held_until().is_some();
+        if self.records.is_empty() && front.len() > 0 && !due && !reached && !held {
             if !self.records.allocate(core.capacity) {
                 drop(front);
                 return self.fail(core, ErrorKind::OutOfMemory.into(), cx);
@@ -148,8 +149,15 @@ impl<S: MessageSink> Stage<S> {
         let asleep = sleeps(&self.stack);
         let mut front = core.front();
         front.seen = (self.stack.state(), self.stack.is_connected());
-        if front.len() > 0 || front.order.is_some() || (asleep && !front.connects.is_idle()) {
+        let held = front.held_until();
+        let more = front.len() > 0 && held.is_none();
+        if more || front.order.is_some() || (asleep && !front.connects.is_idle()) {
             return Turn::Again;
+        }
+        if let Some(until) = held {
+            front.gather();
+            drop(front);
+            return Turn::Wait(self.due().into_iter().chain([until]).min());
         }
         if asleep {
             return self.dismiss(front);
@@ -246,8 +254,12 @@ impl<S: MessageSink> Stage<S> {
     }
 
     fn wait(&self, order: Option<Order>) -> Turn {
-        let due = || self.stack.due().map(Instant::from_std);
-        Turn::Wait(order.map(|order| order.deadline).or_else(due))
+        Turn::Wait(order.map(|order| order.deadline).or_else(|| self.due()))
+    }
+
+    /// When the stack is to be flushed next though nothing is fed.
+    fn due(&self) -> Option<Instant> {
+        self.stack.due().map(Instant::from_std)
     }
 
     /// Changes something that others wait for.

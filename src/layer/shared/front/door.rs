@@ -42,6 +42,7 @@ impl Front {
             return false;
         }
         let room = self.capacity.saturating_sub(self.granted - mine.unwrap_or(0));
+        let was_empty = self.records.is_empty();
         let opened = Opened(&mut self.records);
         opened.0.open(1, room, usize::MAX);
         let accepted = draft.append(opened.0, self.epoch).is_ok();
@@ -51,9 +52,15 @@ impl Front {
             self.granted -= room;
             self.door.leave(ticket);
         }
+        if accepted {
+            self.look_at_delay(was_empty);
+        } else {
+            self.hurry();
+        }
         if self.door.is_idle() {
             // For those who come next: no wider than the longest message.
-            self.records.open(1, self.capacity.saturating_sub(self.granted), self.longest);
+            let room = self.capacity.saturating_sub(self.granted).min(self.quiet());
+            self.records.open(1, room, self.longest);
         }
         accepted
     }

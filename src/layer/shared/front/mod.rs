@@ -1,14 +1,16 @@
 //! What producers and the driver share: the buffer that is filled, and who waits for what. All of
 //! it stands under one lock, which is held for an append or a swap and never for a system call.
 
+mod delay;
 mod door;
 
 use std::task::Waker;
-use std::time::Instant as Epoch;
+use std::time::{Duration, Instant as Epoch};
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use self::delay::Delay;
 use crate::buffer::Store;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError};
@@ -56,6 +58,10 @@ pub(super) struct Front {
     pub(super) refused: u64,
     /// What the stack looked like when the driver last did.
     pub(super) seen: (SinkState, bool),
+    /// None: what was fed is taken at once.
+    delay: Option<Delay>,
+    /// Until when what stands there may wait for more; none when it is to be taken.
+    held_until: Option<Instant>,
 }
 
 /// Positions of messages whose flush somebody waits for.
@@ -90,6 +96,8 @@ pub(super) enum Driver {
     Absent,
     /// It waits for data.
     Resting,
+    /// It waits until what was fed has waited long enough. The window is open for more.
+    Gathering,
     /// It looks at `records` again before it rests.
     Running,
 }
@@ -129,6 +137,8 @@ impl Front {
             handles: 1,
             refused: 0,
             seen,
+            delay: None,
+            held_until: None,
         }
     }
 
@@ -164,6 +174,7 @@ impl Front {
     pub(super) fn swap(&mut self, spare: &mut Store, woken: &mut Vec<Waker>) {
         self.start += self.records.len() as u64;
         std::mem::swap(&mut self.records, spare);
+        self.hurry();
         self.grant(woken);
     }
 
@@ -196,7 +207,8 @@ impl Front {
     pub(super) fn rouse(&mut self) -> Result<Rouse, ErrorKind> {
         let rouse = match self.driver {
             Driver::Running => return Ok(Rouse::Nothing),
-            Driver::Resting => self.call_driver(),
+            Driver::Gathering if self.held_until.is_some() => return Ok(Rouse::Nothing),
+            Driver::Resting | Driver::Gathering => self.call_driver(),
             Driver::Absent => Rouse::Spawn(timer::runtime().ok_or(ErrorKind::NoRuntime)?),
         };
         self.driver = Driver::Running;
@@ -222,6 +234,7 @@ impl Front {
             self.closed = true;
             self.records.close();
         }
+        self.hurry();
         let new = Order { end, deadline, until: self.accepted() };
         self.order = Some(match self.order {
             Some(running) if running.end == end => {
@@ -238,6 +251,11 @@ impl Front {
         self.door.settle_all(&outcome, woken);
         self.flushes.settle_all(&outcome, woken);
         self.connects.settle_all(&outcome, woken);
+    }
+
+    /// The driver waits for more, until what stands there has waited long enough.
+    pub(super) fn gather(&mut self) {
+        self.driver = Driver::Gathering;
     }
 
     /// The driver rests, until data comes.
@@ -271,3 +289,6 @@ impl Front {
         len
     }
 }
+
+/// Farther away than any process lives.
+pub(super) const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
