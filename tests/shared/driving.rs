@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 use torq_message_sink::{
-    Buffered, ErrorKind, Fanout, Lazy, MemorySink, Shared, SinkState, TryFeedError, UnixSink,
+    Buffered, ErrorKind, Event, Failover, Fanout, Lazy, MemorySink, Shared, SinkState,
+    TryFeedError, UnixSink,
 };
 
 use crate::support::{Wakes, messages, poll, settle, tasks};
@@ -91,6 +92,63 @@ async fn peer_that_closes_is_noticed_without_a_call() {
     assert_eq!(tasks(), 0);
     sink.send("two").await.expect("sent");
     assert_eq!(messages(&peer.accept().expect("connected again").read()), ["two"]);
+}
+
+/// Nobody calls: the driver probes the first target, and returns to it once it has been well for
+/// long enough.
+macro_rules! failover_returns_by_itself {
+    ($($name:ident: |$first:ident, $second:ident| $stack:expr;)*) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $name() {
+            let (($first, preferred), ($second, other)) =
+                (MemorySink::pair(1024), MemorySink::pair(1024));
+            preferred.refuse(true);
+            let sink = Shared::new($stack);
+            sink.send("one").await.expect("sent");
+            let stream = other.accept().expect("connected");
+            assert_eq!(messages(&stream.read()), ["one"]);
+            preferred.refuse(false);
+            // Three good probes, five seconds apart, and the hold of thirty.
+            sleep(Duration::from_secs(25)).await;
+            assert!(!stream.is_finished(), "not before the hold is over");
+            // The probe that ends it is the first behind the hold, or the next.
+            sleep(Duration::from_secs(20)).await;
+            assert!(stream.is_finished(), "it has left");
+            let back = preferred.accept().expect("connected by itself");
+            sink.send("two").await.expect("sent");
+            assert_eq!(messages(&back.read()), ["two"]);
+            assert!(stream.read().is_empty());
+            let mut switches = Vec::new();
+            sink.take_events(&mut |event| {
+                if let Event::Switched { from, to, .. } = event {
+                    switches.push((from, to));
+                }
+            });
+            assert_eq!(switches, [(0, 1), (1, 0)]);
+        }
+    )*};
+}
+
+failover_returns_by_itself! {
+    failover_over_links_returns_by_itself: |first, second| {
+        Lazy::new(Buffered::new(Failover::new((first, second))))
+    };
+    failover_over_sinks_returns_by_itself: |first, second| {
+        Failover::new((Lazy::new(Buffered::new(first)), Lazy::new(Buffered::new(second))))
+    };
+}
+
+/// The target on duty takes nothing, and nobody calls: what was only fed goes to the next.
+#[tokio::test(start_paused = true)]
+async fn stalled_target_is_left_without_a_call() {
+    let ((first, stuck), (second, other)) = (MemorySink::pair(0), MemorySink::pair(1024));
+    let sink = Shared::new(Lazy::new(Buffered::new(Failover::new((first, second)))));
+    sink.feed("tick").await.expect("fed");
+    sleep(Duration::from_secs(29)).await;
+    let _stuck = stuck.accept().expect("connected");
+    assert!(other.accept().is_none());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(messages(&other.accept().expect("connected").read()), ["tick"]);
 }
 
 #[tokio::test]
