@@ -163,8 +163,8 @@ impl SinkFactory {
 
     /// The shared sink to the service of that name: one connection for all who ask this factory or
     /// its clones, in whichever task or thread. It sleeps until it is fed, gathers as many bytes as
-    /// the service's buffer has, and closes when the last handle is dropped. Once it is closed, the
-    /// next call makes a new one.
+    /// the service's buffer has, for as long as its `max_delay` says, and closes when the last handle
+    /// is dropped. Once it is closed, the next call makes a new one.
     ///
     /// # Errors
     ///
@@ -185,10 +185,11 @@ impl SinkFactory {
     pub fn shared_sink(&self, name: &str) -> Result<Shared<SinkStack>, SinkError> {
         self.shared.get(name, || {
             let stack = self.create_sink(name)?;
-            let capacity = self.registry.get(name).map(|service| service.buffer().capacity());
-            Ok(match capacity {
-                Some(capacity) => Shared::with_capacity(stack, capacity),
-                None => Shared::new(stack),
+            let Some(service) = self.registry.get(name) else { return Ok(Shared::new(stack)) };
+            let sink = Shared::with_capacity(stack, service.buffer().capacity());
+            Ok(match service.buffer().max_delay() {
+                Some((max_delay, flush_at)) => sink.with_max_delay(max_delay, flush_at),
+                None => sink,
             })
         })
     }

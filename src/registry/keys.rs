@@ -34,7 +34,15 @@ pub(super) static FAILOVER: Table = Table {
 pub(super) static ISOLATION: Table = Table { path: "[services.NAME.isolation]", keys: &["quorum"] };
 pub(super) static BUFFER: Table = Table {
     path: "[services.NAME.buffer]",
-    keys: &["capacity", "when_full", "max_frame", "high_water", "low_water"],
+    keys: &[
+        "capacity",
+        "when_full",
+        "max_frame",
+        "high_water",
+        "low_water",
+        "max_delay",
+        "flush_at",
+    ],
 };
 pub(super) static LAZY: Table = Table {
     path: "[services.NAME.lazy]",

@@ -7,7 +7,7 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
-use super::service::{BufferConfig, Isolation, WhenFilled};
+use super::service::{BufferConfig, Isolation, Told};
 use crate::buffer::WhenFull;
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
@@ -23,11 +23,13 @@ pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig
         config.max_frame = max_frame;
     }
     let when_full = section.word("when_full", WHEN_FULL, report).unwrap_or_default();
-    let told = WhenFilled { when_full, water_marks: water_marks(&section, report) };
+    let water_marks = water_marks(&section, report);
+    let max_delay = max_delay(&section, config.capacity, report);
+    let told = Told { when_full, water_marks, max_delay };
     if report.count() == before {
-        check_marks(&section, config.capacity, told.water_marks, report);
+        check_sizes(&section, config.capacity, &told, report);
     }
-    config.when_filled = (told != WhenFilled::default()).then(|| Box::new(told));
+    config.told = (told != Told::default()).then(|| Box::new(told));
     config
 }
 
@@ -64,17 +66,26 @@ fn water_marks(section: &Section<'_>, report: &mut Report) -> Option<(u32, u32)>
     high.map(|high| (high, low.unwrap_or(high / 2)))
 }
 
-/// Whether the marks lie one below the other, and both within the capacity.
-fn check_marks(
-    section: &Section<'_>,
-    capacity: u32,
-    marks: Option<(u32, u32)>,
-    report: &mut Report,
-) {
-    let Some((high, low)) = marks else { return };
-    for (key, bytes, other, limit) in
+/// How long messages may wait for more, if they may, and how many bytes do not.
+fn max_delay(section: &Section<'_>, capacity: u32, report: &mut Report) -> Option<(Duration, u32)> {
+    let delay = |section: &Section<'_>| section.duration("max_delay", &POSITIVE, report);
+    let max_delay = section.unless("max_delay", "off", delay).flatten();
+    let flush_at = section.bytes("flush_at", &MARK, report);
+    if let Some(span) = section.key_span("flush_at").filter(|_| !section.has("max_delay")) {
+        let (key, to) = ("flush_at", "a buffer without `max_delay`");
+        report.error(span, DiagnosticKind::NotApplicable { key, to });
+    }
+    // In the other half stands what comes while the driver is on its way.
+    max_delay.map(|max_delay| (max_delay, flush_at.unwrap_or(capacity / 2)))
+}
+
+/// Whether the marks lie one below the other, and whatever is a part of the capacity within it.
+fn check_sizes(section: &Section<'_>, capacity: u32, told: &Told, report: &mut Report) {
+    let marks = told.water_marks.map(|(high, low)| {
         [("high_water", high, "capacity", capacity), ("low_water", low, "high_water", high)]
-    {
+    });
+    let flush_at = told.max_delay.map(|(_, flush_at)| ("flush_at", flush_at, "capacity", capacity));
+    for (key, bytes, other, limit) in marks.into_iter().flatten().chain(flush_at) {
         if bytes > limit {
             let span = section.value(key).map_or(0..0, |value| value.span());
             let help = (!section.has(other)).then(|| format!("`{other}` is its default here"));

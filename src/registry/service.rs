@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::buffer::WhenFull;
 use crate::endpoint::Endpoint;
@@ -142,15 +143,17 @@ pub struct BufferConfig {
     pub(super) capacity: u32,
     pub(super) max_frame: u32,
     /// What few buffers are told; every service has room for this, used or not.
-    pub(super) when_filled: Option<Box<WhenFilled>>,
+    pub(super) told: Option<Box<Told>>,
 }
 
-/// What a buffer does when it fills up, unless it is to wait and to say nothing.
+/// What a buffer does unless it is to wait when it is full, to say nothing, and to flush at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct WhenFilled {
+pub(super) struct Told {
     pub(super) when_full: WhenFull,
     /// The high one and the low one.
     pub(super) water_marks: Option<(u32, u32)>,
+    /// For so long, or up to so many bytes.
+    pub(super) max_delay: Option<(Duration, u32)>,
 }
 
 impl BufferConfig {
@@ -163,15 +166,23 @@ impl BufferConfig {
     /// What becomes of a message for which there is no room.
     #[must_use]
     pub fn when_full(&self) -> WhenFull {
-        self.when_filled.as_ref().map_or(WhenFull::Wait, |told| told.when_full)
+        self.told.as_ref().map_or(WhenFull::Wait, |told| told.when_full)
     }
 
     /// The high and the low water mark in bytes, where there are any: the high one at most the
     /// capacity, the low one at most the high one.
     #[must_use]
     pub fn water_marks(&self) -> Option<(usize, usize)> {
-        let (high, low) = self.when_filled.as_ref()?.water_marks?;
+        let (high, low) = self.told.as_ref()?.water_marks?;
         Some((high as usize, low as usize))
+    }
+
+    /// How long messages that were only fed may wait for more in a shared sink, and how many bytes
+    /// do not wait any longer, at most the capacity; none when they are flushed at once.
+    #[must_use]
+    pub fn max_delay(&self) -> Option<(Duration, usize)> {
+        let (max_delay, flush_at) = self.told.as_ref()?.max_delay?;
+        Some((max_delay, flush_at as usize))
     }
 
     /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame
@@ -186,7 +197,7 @@ impl Default for BufferConfig {
     fn default() -> Self {
         Self {
             capacity: 64 * 1024,
-            when_filled: None,
+            told: None,
             max_frame: LengthPrefixed::DEFAULT_MAX_FRAME as u32,
         }
     }

@@ -78,6 +78,30 @@ async fn unknown_name_is_an_error_with_the_nearest_one() {
     assert!(error.to_string().contains("`here`"), "{error}");
 }
 
+/// The delay is longer than any test, so what arrives has arrived for its size.
+#[tokio::test]
+async fn fed_messages_gather_as_the_service_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let factory = SinkFactory::from_str(&format!(
+        "[services.here]\ntype = \"direct\"\nendpoint = \"tcp://{}\"\n\
+         buffer = {{ max_delay = \"1h\", flush_at = 24 }}",
+        listener.local_addr().expect("bound")
+    ));
+    let sink = factory.expect("valid").shared_sink("here").expect("known");
+    for fed in 1..3 {
+        sink.feed("tick").await.expect("fed");
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sink.report().unfed.bytes, fed * 8);
+    }
+    sink.feed("tick").await.expect("fed");
+    let (mut stream, _) = listener.accept().await.expect("connected");
+    let mut bytes = [0; 24];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut bytes).await.expect("read");
+    assert_eq!(bytes, *b"\0\0\0\x04tick".repeat(3));
+}
+
 async fn read_to_end(mut from: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
     let mut bytes = Vec::new();
     tokio::io::AsyncReadExt::read_to_end(&mut from, &mut bytes).await.expect("read");

@@ -69,7 +69,7 @@ fn every_key_arrives() {
         [services.a]
         type = "direct"
         endpoint = "tcp://localhost:9001"
-        buffer = { capacity = 4096, when_full = "drop_oldest", max_frame = "64KB", high_water = 3000 }
+        buffer = { capacity = 4096, when_full = "drop_oldest", max_frame = "64KB", high_water = 3000, max_delay = "5ms" }
         tcp = { nodelay = false, keepalive = "30s", user_timeout = "20s", send_buffer = "64KiB" }
         [services.a.lazy]
         connect_timeout = "250ms"
@@ -83,6 +83,7 @@ fn every_key_arrives() {
         type = "relay"
         endpoint = "unix:///tmp/b.sock"
         preamble = "none"
+        buffer = { max_delay = "1h", flush_at = "64KiB" }
         unix.send_buffer = 0x10_000
         "#,
     );
@@ -91,6 +92,9 @@ fn every_key_arrives() {
     assert_eq!(a.buffer().when_full(), WhenFull::DropOldest);
     assert_eq!(service(&registry, "b").buffer().when_full(), WhenFull::Wait);
     assert_eq!(a.buffer().water_marks(), Some((3000, 1500)));
+    assert_eq!(a.buffer().max_delay(), Some((Duration::from_millis(5), 2048)));
+    let hour = Duration::from_secs(3600);
+    assert_eq!(service(&registry, "b").buffer().max_delay(), Some((hour, 64 * 1024)));
     let mut tcp = TcpOptions::default();
     tcp.nodelay = false;
     tcp.keepalive = Some(Duration::from_secs(30));

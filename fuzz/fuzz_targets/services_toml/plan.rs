@@ -67,9 +67,10 @@ impl Plan {
     pub(crate) fn is_right(&self) -> bool {
         self.services.iter().enumerate().all(|(at, service)| {
             let values = service.values();
-            let mark = !values.contains_key("buffer.low_water")
-                || values.contains_key("buffer.high_water");
-            let values = mark && values.into_values().all(|(_, right)| right);
+            let beside = |key, other| !values.contains_key(key) || values.contains_key(other);
+            let beside = beside("buffer.low_water", "buffer.high_water")
+                && beside("buffer.flush_at", "buffer.max_delay");
+            let values = beside && values.into_values().all(|(_, right)| right);
             let depth = self.depth(at, &mut vec![at]);
             values && depth.is_some_and(|depth| depth <= 3) && self.quorum_fits(at)
         })

@@ -75,4 +75,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("buffer.high_water", All, &["1", "'64B'", "64"], &["0", "1073741825", "'off'"]),
     // Below every high one; right only beside one.
     key("buffer.low_water", All, &["0", "'1B'"], &["-1", "'2GiB'"]),
+    key("buffer.max_delay", All, &["'1ms'", "'8760h'", "'off'"], &["'999us'", "'0s'", "5"]),
+    // Right only beside a delay.
+    key("buffer.flush_at", All, &["1", "'64B'"], &["0", "1073741825", "'off'"]),
 ];
