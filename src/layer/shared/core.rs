@@ -16,8 +16,8 @@ use crate::sink::{Count, DropReason, End, MessageSink, Report, SinkState};
 /// The two sides, each under a lock of its own. Who holds both has taken the stage's first; no
 /// producer ever waits for it.
 pub(super) struct Core<S> {
-    front: Mutex<Front>,
-    stage: Mutex<Stage<S>>,
+    front: Apart<Mutex<Front>>,
+    stage: Apart<Mutex<Stage<S>>>,
     /// Bytes of each of the two buffers.
     pub(super) capacity: usize,
     /// Bytes of the longest message that is taken.
@@ -28,12 +28,18 @@ pub(super) struct Core<S> {
     pub(super) epoch: Epoch,
 }
 
+/// On cache lines of its own, two of them, since they are fetched in pairs. The driver writes to its
+/// side for each message that it feeds, and whatever shares a line with that is taken from the
+/// producers each time.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 impl<S> Core<S> {
     /// Held for an append or a swap. Whoever panicked under it has left nothing half done: an
     /// append counts when it is over, and everything else calls nothing that could panic.
     #[inline(always)]
     pub(super) fn front(&self) -> MutexGuard<'_, Front> {
-        match self.front.try_lock() {
+        match self.front.0.try_lock() {
             Ok(front) => front,
             Err(TryLockError::Poisoned(front)) => front.into_inner(),
             Err(TryLockError::WouldBlock) => self.front_when_free(),
@@ -49,24 +55,24 @@ impl<S> Core<S> {
             for _ in 0..1 << round.min(6) {
                 std::hint::spin_loop();
             }
-            match self.front.try_lock() {
+            match self.front.0.try_lock() {
                 Ok(front) => return front,
                 Err(TryLockError::Poisoned(front)) => return front.into_inner(),
                 Err(TryLockError::WouldBlock) if round > 6 => std::thread::yield_now(),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        self.front.lock().unwrap_or_else(PoisonError::into_inner)
+        self.front.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held for a turn of the driver, or to read the stack.
     pub(super) fn stage(&self) -> MutexGuard<'_, Stage<S>> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stage, if nobody is busy with it.
     fn idle_stage(&self) -> Option<MutexGuard<'_, Stage<S>>> {
-        match self.stage.try_lock() {
+        match self.stage.0.try_lock() {
             Ok(stage) => Some(stage),
             Err(TryLockError::Poisoned(stage)) => Some(stage.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -99,7 +105,8 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         let before = stack.accepted_bytes();
         front.begin_behind(before);
         let close_deadline = stack.close_deadline();
-        let (front, stage) = (Mutex::new(front), Mutex::new(Stage::new(stack, before)));
+        let front = Apart(Mutex::new(front));
+        let stage = Apart(Mutex::new(Stage::new(stack, before)));
         Self { front, stage, capacity, largest, close_deadline, epoch }
     }
 
