@@ -1,4 +1,4 @@
-//! The errors of a services.toml, each with its place.
+//! The errors and warnings of a services.toml, each with its place.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::kind::DiagnosticKind;
-use super::source;
+use super::source::{self, Picture};
 use crate::error::{ErrorKind, SinkError};
 
 /// Everything that is wrong with a configuration, in the order of the file.
@@ -20,21 +20,21 @@ use crate::error::{ErrorKind, SinkError};
 ///    | ^^^^^
 ///    = help: did you mean `buffer`?
 /// ```
+#[derive(Debug)]
 pub struct ConfigError {
     pub(super) file: Arc<str>,
-    pub(super) text: Arc<str>,
     pub(super) errors: Vec<Diagnostic>,
     pub(super) omitted: usize,
 }
 
 impl ConfigError {
-    /// The file's path as it was given, or `<string>`.
+    /// The path of the file that was to be read, as it was given, or `<string>`.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// The errors by position: at least one, and all of the file up to 1000.
+    /// The errors by file and position: at least one, and all there are up to 1000.
     #[must_use]
     pub fn errors(&self) -> &[Diagnostic] {
         &self.errors
@@ -47,17 +47,22 @@ impl ConfigError {
     }
 }
 
-/// One error of a configuration and its place.
+/// One error of a configuration, or one warning, and its place.
 ///
-/// An error of the file as a whole (missing, too large) stands at line 1, column 1 with an empty
+/// An error of a file as a whole (missing, too large) stands at line 1, column 1 with an empty
 /// span.
+///
+/// Its text is line, column and message; `{:#}` is the whole picture, as [`ConfigError`] shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub(super) kind: DiagnosticKind,
+    pub(super) file: Arc<str>,
     pub(super) span: Range<usize>,
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) help: Option<String>,
+    pub(super) picture: Picture,
+    pub(super) is_warning: bool,
 }
 
 impl Diagnostic {
@@ -65,6 +70,12 @@ impl Diagnostic {
     #[must_use]
     pub fn kind(&self) -> &DiagnosticKind {
         &self.kind
+    }
+
+    /// The path of the file that it is in, or `<string>`.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// The line, from 1.
@@ -80,7 +91,7 @@ impl Diagnostic {
         self.column
     }
 
-    /// The bytes of the text that are wrong, counted after a byte order mark; empty where something
+    /// The bytes of the file that are wrong, counted after a byte order mark; empty where something
     /// is missing.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
@@ -99,17 +110,44 @@ impl Diagnostic {
         self.help.as_deref()
     }
 
+    /// Whether the configuration holds in spite of it: a [warning](crate::Registry::warnings).
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        self.is_warning
+    }
+
+    /// Whether there is nothing in the file to point at.
     fn is_about_the_file(&self) -> bool {
-        matches!(self.kind, DiagnosticKind::Unreadable { .. } | DiagnosticKind::TooLarge { .. })
+        use DiagnosticKind::{TooLarge, Unreadable};
+        self.span.is_empty() && matches!(self.kind, Unreadable { .. } | TooLarge { .. })
+    }
+
+    fn fmt_picture(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.is_about_the_file() { ": " } else { ":" };
+        write!(f, "{}{separator}{self}", self.file)?;
+        let gutter = self.line.to_string().len();
+        if !self.is_about_the_file() {
+            let Picture { line, carets } = &self.picture;
+            write!(f, "\n {} | {line}", self.line)?;
+            write!(f, "\n {:gutter$} | {carets}", "")?;
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n {:gutter$} = help: {help}", ""),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return self.fmt_picture(f);
+        }
         if !self.is_about_the_file() {
             write!(f, "{}:{}: ", self.line, self.column)?;
         }
-        write!(f, "error: {}", self.message())
+        let level = if self.is_warning { "warning" } else { "error" };
+        write!(f, "{level}: {}", self.message())
     }
 }
 
@@ -119,33 +157,12 @@ impl fmt::Display for ConfigError {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            let separator = if error.is_about_the_file() { ": " } else { ":" };
-            write!(f, "{}{separator}{error}", self.file)?;
-            let gutter = error.line.to_string().len();
-            if !error.is_about_the_file() {
-                let (excerpt, underline) = source::excerpt(&self.text, error.span());
-                write!(f, "\n {} | {excerpt}", error.line)?;
-                write!(f, "\n {:gutter$} | {underline}", "")?;
-            }
-            if let Some(help) = &error.help {
-                write!(f, "\n {:gutter$} = help: {help}", "")?;
-            }
+            write!(f, "{error:#}")?;
         }
         if self.omitted > 0 {
             write!(f, "\n{}: and {} more errors", self.file, self.omitted)?;
         }
         Ok(())
-    }
-}
-
-/// Without the text, which may be long.
-impl fmt::Debug for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfigError")
-            .field("file", &self.file)
-            .field("errors", &self.errors)
-            .field("omitted", &self.omitted)
-            .finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::kind::DiagnosticKind as Kind;
 use super::parse::Named;
 use super::report::Report;
-use super::service::{Isolation, Pattern, Service};
+use super::service::{Isolation, Pattern, Service, Target};
 use super::spelling;
+use crate::endpoint::Endpoint;
 use crate::policy::FailoverPolicy;
 
 /// A service as far as it could be read: a broken one is still a target that exists.
@@ -16,6 +17,8 @@ pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) span: Range<usize>,
     pub(super) service: Option<Service>,
+    /// The place of its endpoint or of its targets: where it leads.
+    pub(super) leads: Range<usize>,
     /// How a composite spreads messages, as far as it says.
     pub(super) pattern: Option<Pattern>,
     /// What a failover says of when to change its target.
@@ -27,6 +30,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Where it leads, if it is right and leads to one place.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.service.as_ref()?.target {
+            Target::Endpoint { endpoint, .. } => Some(endpoint),
+            Target::Composite { .. } => None,
+        }
+    }
+
     fn isolation(&self) -> Isolation {
         self.isolation.as_ref().map_or(Isolation::All, |(_, isolation)| *isolation)
     }
@@ -76,7 +87,10 @@ impl Walk<'_, '_> {
                 let names = drafts.iter().map(|draft| &*draft.name);
                 let hint = self.report.wants_hints();
                 let near = if hint { spelling::nearest(target, names) } else { None };
-                let help = near.map(|near| format!("did you mean `{near}`?"));
+                let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| {
+                    let help = "a target is the name of a service, and that has the endpoint";
+                    target.contains("://").then(|| help.to_owned())
+                });
                 let kind = Kind::UnknownTarget { target: target.clone() };
                 self.report.error_with_help(span.clone(), kind, help);
             } else if !seen.insert(target) {
@@ -153,12 +167,30 @@ impl Walk<'_, '_> {
         }
         let depth = deepest + 1;
         if let Some(span) = through.filter(|_| depth > MAX_DEPTH) {
-            let help = "list the innermost targets here: nested composites are flattened anyway";
-            let kind = Kind::TooDeep { depth, max: MAX_DEPTH };
+            let kind = Kind::TooDeep { path: self.deepest_path(at), max: MAX_DEPTH };
+            let help = "a composite within one of its own pattern can be listed target by target";
             self.report.error_with_help(span, kind, Some(help));
             return None;
         }
         self.check_leaves(at).then_some(depth)
+    }
+
+    /// From a composite down to the last one above an endpoint, where they are nested deepest.
+    fn deepest_path(&self, at: usize) -> Vec<Arc<str>> {
+        let depth_of = |at: usize| match self.state[at] {
+            State::Done(depth) => depth.unwrap_or(0),
+            _ => 0,
+        };
+        let mut path = vec![self.drafts[at].name.clone()];
+        let mut next = at;
+        while path.len() <= MAX_DEPTH {
+            let below = self.targets(next).iter().filter_map(|(name, _)| self.index.get(&**name));
+            // Of equally deep ones the first, as where the error points.
+            let Some(&deepest) = below.rev().max_by_key(|at| depth_of(**at)) else { break };
+            path.push(self.drafts[deepest].name.clone());
+            next = deepest;
+        }
+        path
     }
 
     /// Below a composite of bounded depth: nothing twice, not too many endpoints, no quorum but its
@@ -167,6 +199,7 @@ impl Walk<'_, '_> {
         let drafts = self.drafts;
         let mut direct = HashSet::new();
         let mut seen = HashSet::new();
+        let mut places = HashMap::new();
         let (mut leaves, mut gating, mut all_known) = (0, 0, true);
         let gates = |at: usize| drafts[at].isolation() != Isolation::BestEffort;
         for (target, span) in drafts[at].targets.iter().flatten() {
@@ -202,7 +235,16 @@ impl Walk<'_, '_> {
                         let gated = gated && gates(child);
                         pending.extend(targets.iter().map(|(name, _)| (name, gated)));
                     }
-                    None => (leaves, gating) = (leaves + 1, gating + usize::from(gated)),
+                    None => {
+                        (leaves, gating) = (leaves + 1, gating + usize::from(gated));
+                        if let Some(other) =
+                            same_place(&drafts[at], &drafts[child], target, &mut places)
+                        {
+                            let kind = Kind::SameEndpoint { target: name.clone(), other };
+                            self.report.error(span.clone(), kind);
+                            return false;
+                        }
+                    }
                 }
                 // Each composite below has an endpoint of its own, so there are at most two of them
                 // for each; unless their targets are unknown, which is reported already.
@@ -224,6 +266,25 @@ impl Walk<'_, '_> {
         true
     }
 }
+
+/// The service that leads a fan-out to the endpoint of `leaf` already, by another target than
+/// `through`. Where messages go to one of several, two names for one place are no mistake.
+fn same_place<'d>(
+    composite: &Draft,
+    leaf: &'d Draft,
+    through: &'d Arc<str>,
+    places: &mut Places<'d>,
+) -> Option<Arc<str>> {
+    if composite.pattern != Some(Pattern::Fanout) {
+        return None;
+    }
+    let (name, target) = places.entry(leaf.endpoint()?).or_insert((&leaf.name, through));
+    (*target != through).then(|| name.clone())
+}
+
+/// The endpoints below a composite: for each, the service that has it and the target that leads
+/// there.
+type Places<'d> = HashMap<&'d Endpoint, (&'d Arc<str>, &'d Arc<str>)>;
 
 /// Composites from the top of a stack down to an endpoint, at most.
 const MAX_DEPTH: usize = 3;

@@ -171,6 +171,23 @@ pub enum DiagnosticKind {
         /// Its name.
         target: Arc<str>,
     },
+    /// Two targets of a fan-out that are the same place under two names.
+    #[error("`{target}` has the endpoint of `{other}`, which would get each message twice")]
+    SameEndpoint {
+        /// The later one's name.
+        target: Arc<str>,
+        /// The earlier one's.
+        other: Arc<str>,
+    },
+    /// A warning: two services that are the same place.
+    #[error("`{other}` has the same endpoint")]
+    DuplicateEndpoint {
+        /// The earlier one's name.
+        other: Arc<str>,
+    },
+    /// A warning: a composite that composes nothing.
+    #[error("a composite over a single target")]
+    OneTarget,
     /// A composite within one of another pattern.
     #[error("`{target}` is a {pattern}, which this version does not support within a {within}")]
     MixedPatterns {
@@ -188,10 +205,14 @@ pub enum DiagnosticKind {
         path: Vec<Arc<str>>,
     },
     /// Composites over composites over composites, and so on.
-    #[error("composites are nested {depth} deep; at most {max} are allowed")]
+    #[error(
+        "composites are nested {} deep, at most {max} are allowed: {}",
+        .path.len(),
+        .path.join(" -> ")
+    )]
     TooDeep {
-        /// Composites from the top down to an endpoint.
-        depth: usize,
+        /// The composites from the top down.
+        path: Vec<Arc<str>>,
         /// How many are allowed.
         max: usize,
     },

@@ -1,6 +1,8 @@
 //! services.toml as plain data: parsed once into types that cannot be wrong. No runtime, no socket.
 
+mod advice;
 mod diagnostic;
+mod files;
 mod graph;
 mod keys;
 mod kind;
@@ -26,6 +28,7 @@ use std::ptr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use self::files::Files;
 use self::report::Report;
 use crate::policy::FailoverPolicy;
 
@@ -53,12 +56,13 @@ use crate::policy::FailoverPolicy;
 /// assert_eq!(error.errors()[1].help(), Some("did you mean `type`?"));
 /// # Ok::<(), torq_message_sink::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Registry {
     /// Sorted by name.
     services: Box<[Service]>,
     /// What the file says of its failovers, sorted by name.
     failovers: Box<[(Arc<str>, FailoverPolicy)]>,
+    warnings: Box<[Diagnostic]>,
 }
 
 impl Registry {
@@ -83,13 +87,15 @@ impl Registry {
             return Err(whole_file(file, DiagnosticKind::TooLarge { max: Self::MAX_BYTES }));
         }
         match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(file, &text),
+            Ok(text) => Self::parse(file, text),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes());
                 let mut report = Report::default();
                 report.error(at..at + 1, DiagnosticKind::NotUtf8);
-                Err(refusal(file, &text, report))
+                let files = Files::new();
+                let _ = files.add(file.clone(), text.into());
+                Err(refusal(file, &files, report))
             }
         }
     }
@@ -101,7 +107,7 @@ impl Registry {
     /// [`ConfigError`] with everything that is wrong, as [`from_path`](Self::from_path).
     #[expect(clippy::should_implement_trait, reason = "it does; this one needs no import")]
     pub fn from_str(text: &str) -> Result<Self, ConfigError> {
-        Self::parse("<string>".into(), text)
+        Self::parse("<string>".into(), text.to_owned())
     }
 
     /// The service of that name.
@@ -122,6 +128,28 @@ impl Registry {
         static DEFAULT: FailoverPolicy = FailoverPolicy::new();
         let found = self.failovers.binary_search_by(|(name, _)| name.cmp(&service.name));
         found.map_or(&DEFAULT, |index| &self.failovers[index].1)
+    }
+
+    /// What is probably not meant, though it can be built, by file and position: a composite over a
+    /// single target, two services with one endpoint. At most 100.
+    ///
+    /// ```
+    /// # use torq_message_sink::Registry;
+    /// let registry = Registry::from_str(
+    ///     r#"
+    ///     services.a = { type = "direct", endpoint = "tcp://127.0.0.1:9001" }
+    ///     services.b = { type = "direct", endpoint = "tcp://127.0.0.1:9001" }
+    ///     "#,
+    /// )?;
+    /// for warning in registry.warnings() {
+    ///     eprintln!("{warning:#}");
+    /// }
+    /// assert_eq!(registry.warnings()[0].message(), "`a` has the same endpoint");
+    /// # Ok::<(), torq_message_sink::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// The name nearest to one that is not there, if one is near enough to have been meant.
@@ -172,22 +200,29 @@ impl Registry {
         branches
     }
 
-    fn parse(file: Arc<str>, text: &str) -> Result<Self, ConfigError> {
+    fn parse(file: Arc<str>, text: String) -> Result<Self, ConfigError> {
         if text.len() > Self::MAX_BYTES {
             return Err(whole_file(file, DiagnosticKind::TooLarge { max: Self::MAX_BYTES }));
         }
-        // So that the columns of its first line are those that an editor shows.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut report = Report::default();
+        let (files, mut report) = (Files::new(), Report::default());
+        let text = files.add(file.clone(), text).map_or("", |file| &file.text);
         let (services, failovers) = parse::services(text, &mut report);
         let (mut services, mut failovers) =
             (services.into_boxed_slice(), failovers.into_boxed_slice());
         if report.count() > 0 {
-            return Err(refusal(file, text, report));
+            return Err(refusal(file, &files, report));
         }
         services.sort_by(|left, right| left.name.cmp(&right.name));
         failovers.sort_by(|(left, _), (right, _)| left.cmp(right));
-        Ok(Self { services, failovers })
+        let warnings = report.finish(&files).warnings.into();
+        Ok(Self { services, failovers, warnings })
+    }
+}
+
+/// Whether both lead to the same places in the same way; warnings aside.
+impl PartialEq for Registry {
+    fn eq(&self, other: &Self) -> bool {
+        self.services == other.services && self.failovers == other.failovers
     }
 }
 
@@ -214,11 +249,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn whole_file(file: Arc<str>, kind: DiagnosticKind) -> ConfigError {
     let mut report = Report::default();
     report.error(0..0, kind);
-    refusal(file, "", report)
+    let files = Files::new();
+    let _ = files.add(file.clone(), String::new());
+    refusal(file, &files, report)
 }
 
 #[cold]
-fn refusal(file: Arc<str>, text: &str, report: Report) -> ConfigError {
-    let (errors, omitted) = report.finish(text);
-    ConfigError { file, text: text.into(), errors, omitted }
+fn refusal(file: Arc<str>, files: &Files, report: Report) -> ConfigError {
+    let findings = report.finish(files);
+    ConfigError { file, errors: findings.errors, omitted: findings.omitted }
 }

@@ -37,7 +37,9 @@ pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig
 pub(super) fn isolation(service: &Section<'_>, report: &mut Report) -> Option<Isolation> {
     let value = service.value("isolation")?;
     match value.get_ref().as_str() {
-        Some("quorum") => wrong_type("isolation", value, "`{ quorum = 2 }` for a quorum", report),
+        Some(word) if word.starts_with("quorum") => {
+            wrong_type("isolation", value, "`{ quorum = 2 }` for a quorum", report)
+        }
         Some(_) => service.word("isolation", ISOLATION, report),
         None if value.get_ref().is_table() => {
             let section = service.table("isolation", &keys::ISOLATION, report)?;

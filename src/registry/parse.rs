@@ -6,12 +6,13 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::advice;
 use super::graph::{self, Draft};
 use super::keys;
 use super::kind::DiagnosticKind as Kind;
 use super::options;
 use super::report::Report;
-use super::section::{Section, Word, wrong_type};
+use super::section::{Section, Word, type_name, wrong_type};
 use super::service::{Isolation, Pattern, Role, Service, Target};
 use super::shared::Shared;
 use super::spelling;
@@ -25,20 +26,25 @@ type Failovers = Vec<(Arc<str>, FailoverPolicy)>;
 /// The services of the file; they are all there, and right, when nothing was reported.
 pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failovers) {
     let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        report.error(span, Kind::Syntax { message: error.message().into() });
-    }
+    syntax_errors(&errors, report);
     let root = root.get_ref();
+    let before = report.count();
     let file = Section::open(root, &keys::FILE, report);
-    if !file.has("services") {
-        let help = Some("a service is a table `[services.NAME]`");
-        report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
-    }
-    let Some(services) = file.value("services") else { return Default::default() };
-    let Some(services) = services.get_ref().as_table() else {
-        return wrong_type("services", services, "a table", report).unwrap_or_default();
+    let help = Some("a service is a table `[services.NAME]`");
+    let Some(services) = file.value("services") else {
+        // Where a key is unknown, that is the cause.
+        if report.count() == before {
+            report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
+        }
+        return Default::default();
     };
+    let Some(table) = services.get_ref().as_table() else {
+        let (expected, found) = ("a table", type_name(services));
+        let kind = Kind::WrongType { key: "services".into(), expected, found };
+        report.error_with_help(services.span(), kind, help);
+        return Default::default();
+    };
+    let services = table;
     // The map is sorted by name; readers of errors think in the order of the file.
     let mut entries: Vec<_> = services.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -46,9 +52,24 @@ pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failov
     let mut drafts: Vec<_> =
         entries.into_iter().map(|(name, value)| draft(name, value, &mut shared, report)).collect();
     graph::check(&drafts, report);
+    advice::advise(&drafts, report);
     let failover = |draft: &mut Draft| Some((draft.name.clone(), draft.failover.take()?));
     let failovers = drafts.iter_mut().filter_map(failover).collect();
     (drafts.into_iter().filter_map(|draft| draft.service).collect(), failovers)
+}
+
+fn syntax_errors(errors: &[toml::de::Error], report: &mut Report) {
+    let mut unclosed = false;
+    for error in errors {
+        let (span, message) = (error.span().unwrap_or(0..0), error.message());
+        // An inline table may go on over many lines: all that follows is then taken for its keys.
+        let of_inline_table = message.contains("inline table") || message.contains("pairs");
+        let help = of_inline_table.then_some("an inline table at or above this may lack its `}`");
+        if !(of_inline_table && unclosed) {
+            report.error_with_help(span, Kind::Syntax { message: message.into() }, help);
+        }
+        unclosed |= of_inline_table;
+    }
 }
 
 fn draft(
@@ -65,6 +86,7 @@ fn draft(
         name,
         span,
         service: None,
+        leads: 0..0,
         pattern: None,
         failover: None,
         targets: None,
@@ -77,6 +99,8 @@ fn draft(
     let read = Reader { section, name: draft.span.clone() };
     let kind = read.kind(report);
     draft.targets = read.targets(shared, report);
+    let leads = section.value("endpoint").or_else(|| section.value("targets"));
+    draft.leads = leads.map_or(0..0, Spanned::span);
     let isolation = options::isolation(&section, report);
     draft.isolation = section.value("isolation").map(Spanned::span).zip(isolation);
     let target = read.target(kind, draft.targets.as_deref(), isolation, report);
@@ -128,6 +152,14 @@ impl Reader<'_> {
         if !self.section.has("type") {
             self.missing("type", "`direct`, `relay` or `composite`", report);
         }
+        let (text, span) = self.section.string("type", report)?;
+        if PATTERNS.iter().any(|(pattern, _)| *pattern == text) {
+            let allowed = TYPES.iter().map(|(name, _)| *name).collect();
+            let kind = Kind::UnknownValue { key: "type", value: text.into(), allowed };
+            let help = format!("write `type = \"composite\"` and `pattern = \"{text}\"`");
+            report.error_with_help(span, kind, Some(help));
+            return None;
+        }
         self.section.word("type", TYPES, report)
     }
 
@@ -176,6 +208,7 @@ impl Reader<'_> {
         text.parse()
             .map_err(|error| {
                 let help = endpoint_help(text, &error);
+                let span = part_of(text, &error, span);
                 report.error_with_help(span, Kind::Endpoint(error), help);
             })
             .ok()
@@ -273,10 +306,35 @@ fn endpoint_help(text: &str, error: &EndpointError) -> Option<String> {
         EndpointError::MissingScheme(_) if text.starts_with('/') => {
             Some(format!("did you mean `unix://{text}`?"))
         }
+        EndpointError::MissingScheme(_) if text.starts_with("unix:/") => {
+            Some(format!("did you mean `unix://{}`?", &text["unix:".len()..]))
+        }
         EndpointError::MissingScheme(_) if Endpoint::tcp(text).is_ok() => {
             Some(format!("did you mean `tcp://{text}`?"))
         }
         _ => None,
+    }
+}
+
+/// The place of what is wrong within an endpoint, if it is written without escapes: the scheme,
+/// the host, or the port.
+fn part_of(text: &str, error: &EndpointError, span: Range<usize>) -> Range<usize> {
+    // One quote at either end.
+    if span.len() != text.len() + 2 {
+        return span;
+    }
+    let (start, end) = (span.start + 1, span.end - 1);
+    match error {
+        EndpointError::UnknownScheme(scheme) => start..start + scheme.len(),
+        EndpointError::InvalidPort(port) => end - port.len()..end,
+        EndpointError::PathTooLong { len, .. } => end - len..end,
+        EndpointError::RelativePath(path) => end - path.len()..end,
+        EndpointError::BareIpv6(address) => end - address.len()..end,
+        EndpointError::InvalidHost(host) => {
+            let host_start = start + text.find("://").map_or(0, |at| at + 3);
+            host_start..host_start + host.len()
+        }
+        _ => span,
     }
 }
 

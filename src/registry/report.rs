@@ -1,24 +1,34 @@
-//! Collects the errors of a file, so that one does not hide another.
+//! Collects the errors of a configuration, so that one does not hide another.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
+use super::files::Files;
 use super::kind::DiagnosticKind;
 use super::source::{self, Lines};
 
-/// The errors found so far.
+/// What has been found so far.
 #[derive(Default)]
 pub(super) struct Report {
-    found: Vec<Finding>,
+    errors: Vec<Finding>,
     omitted: usize,
+    warnings: Vec<Finding>,
 }
 
 struct Finding {
     span: Range<usize>,
     kind: DiagnosticKind,
     help: Option<String>,
+}
+
+/// What was found, in the order of the files.
+pub(super) struct Findings {
+    pub(super) errors: Vec<Diagnostic>,
+    /// How many errors there were beyond those.
+    pub(super) omitted: usize,
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 impl Report {
@@ -32,67 +42,113 @@ impl Report {
         kind: DiagnosticKind,
         help: Option<impl Into<String>>,
     ) {
-        if self.found.len() < MAX_ERRORS {
-            let help = help.map(|help| source::printable(&help.into(), HELP_CHARS));
-            self.found.push(Finding { span, kind, help });
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(Finding::new(span, kind, help));
         } else {
             self.omitted += 1;
         }
     }
 
+    /// Something that is probably not meant, and harmless.
+    pub(super) fn warning(
+        &mut self,
+        span: Range<usize>,
+        kind: DiagnosticKind,
+        help: Option<impl Into<String>>,
+    ) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(Finding::new(span, kind, help));
+        }
+    }
+
     /// How many errors there are; what is read between two equal counts is good.
     pub(super) fn count(&self) -> usize {
-        self.found.len() + self.omitted
+        self.errors.len() + self.omitted
     }
 
     /// Whether looking for a nearest spelling is still worth its time: in a file of nothing but
     /// errors the time would grow with the square of its size.
     pub(super) fn wants_hints(&self) -> bool {
-        self.found.len() < MAX_HINTS
+        self.errors.len() < MAX_HINTS
     }
 
-    /// The errors in the order of the text, and how many more there were.
-    pub(super) fn finish(mut self, text: &str) -> (Vec<Diagnostic>, usize) {
-        let lines = Lines::new(text);
-        for finding in &mut self.found {
-            finding.span = lines.clamp(finding.span.clone());
+    pub(super) fn finish(self, files: &Files) -> Findings {
+        let Self { errors, omitted, warnings } = self;
+        if errors.is_empty() && warnings.is_empty() {
+            return Findings { errors: Vec::new(), omitted, warnings: Vec::new() };
         }
-        self.drop_consequences(&lines);
-        self.found.sort_by_key(|finding| finding.span.start);
-        let place = |Finding { span, kind, help }| {
-            let (line, column) = lines.position(span.start);
-            Diagnostic { kind, span, line, column, help }
+        let lines: Vec<_> = files.iter().map(|file| Lines::new(&file.text, file.start)).collect();
+        let place = |findings: Vec<Finding>| -> Vec<Placed> {
+            findings.into_iter().map(|finding| finding.place(files, &lines)).collect()
         };
-        (self.found.into_iter().map(place).collect(), self.omitted)
+        let (mut errors, warnings) = (place(errors), place(warnings));
+        drop_consequences(&mut errors, &lines);
+        let diagnose = |mut placed: Vec<Placed>, is_warning| -> Vec<Diagnostic> {
+            placed.sort_by_key(|placed| (placed.file, placed.finding.span.start));
+            placed.into_iter().map(|placed| placed.diagnose(files, &lines, is_warning)).collect()
+        };
+        Findings { errors: diagnose(errors, false), omitted, warnings: diagnose(warnings, true) }
+    }
+}
+
+impl Finding {
+    fn new(span: Range<usize>, kind: DiagnosticKind, help: Option<impl Into<String>>) -> Self {
+        let help = help.map(|help| source::printable(&help.into(), HELP_CHARS));
+        Self { span, kind, help }
     }
 
-    /// After a syntax error the parser goes on with what it could make of the text. What is then
-    /// missing, unknown, or wrong on the same line, would send the reader to the wrong place; so
-    /// would what stands under a header that could not be read.
-    fn drop_consequences(&mut self, lines: &Lines<'_>) {
-        let mut damage = BTreeMap::new();
-        self.found.retain(|Finding { span, kind, .. }| {
-            if !matches!(kind, DiagnosticKind::Syntax { .. }) {
-                return true;
-            }
-            // Of the errors on a line the first has caused the others, as a rule.
-            let line = lines.line_of(span.start);
-            let Entry::Vacant(entry) = damage.entry(line) else { return false };
-            entry.insert(end_of_damage(lines, line));
-            true
-        });
-        if damage.is_empty() {
-            return;
-        }
-        self.found.retain(|Finding { span, kind, .. }| match kind {
-            DiagnosticKind::Syntax { .. } => true,
-            DiagnosticKind::Missing { .. } | DiagnosticKind::UnknownTarget { .. } => false,
-            _ => {
-                let line = lines.line_of(span.start);
-                !damage.range(..=line).any(|(_, end)| line < *end)
-            }
-        });
+    fn place(mut self, files: &Files, lines: &[Lines<'_>]) -> Placed {
+        let file = files.index_of(self.span.start);
+        self.span = lines[file].clamp(self.span);
+        Placed { file, line: lines[file].line_of(self.span.start), finding: self }
     }
+}
+
+/// A finding and the file that its span counts in.
+struct Placed {
+    file: usize,
+    /// From 0.
+    line: usize,
+    finding: Finding,
+}
+
+impl Placed {
+    fn diagnose(self, files: &Files, lines: &[Lines<'_>], is_warning: bool) -> Diagnostic {
+        let Finding { span, kind, help } = self.finding;
+        let (line, column) = lines[self.file].position(span.start);
+        let file = files.iter().nth(self.file).map_or_else(|| "".into(), |file| file.name.clone());
+        let picture = lines[self.file].excerpt(span.clone());
+        Diagnostic { kind, file, span, line, column, help, picture, is_warning }
+    }
+}
+
+/// After a syntax error the parser goes on with what it could make of the text. What is then
+/// missing, unknown, or wrong on the same line, would send the reader to the wrong place; so would
+/// what stands under a header that could not be read.
+fn drop_consequences(errors: &mut Vec<Placed>, lines: &[Lines<'_>]) {
+    let mut damage = BTreeMap::new();
+    let is_within = |damage: &BTreeMap<(usize, usize), usize>, file: usize, line: usize| {
+        damage.range((file, 0)..(file, line)).any(|(_, end)| line < *end)
+    };
+    errors.retain(|Placed { file, line, finding }| {
+        let DiagnosticKind::Syntax { message } = &finding.kind else { return true };
+        // A header that is there twice has each of its keys twice.
+        if message == "duplicate key" && is_within(&damage, *file, *line) {
+            return false;
+        }
+        // Of the errors on a line the first has caused the others, as a rule.
+        let Entry::Vacant(entry) = damage.entry((*file, *line)) else { return false };
+        entry.insert(end_of_damage(&lines[*file], *line));
+        true
+    });
+    if damage.is_empty() {
+        return;
+    }
+    errors.retain(|Placed { file, line, finding }| match finding.kind {
+        DiagnosticKind::Syntax { .. } => true,
+        DiagnosticKind::Missing { .. } | DiagnosticKind::UnknownTarget { .. } => false,
+        _ => !damage.contains_key(&(*file, *line)) && !is_within(&damage, *file, *line),
+    });
 }
 
 /// The first line that a syntax error on `line` does not spoil: the next one, or the next header
@@ -108,6 +164,9 @@ fn end_of_damage(lines: &Lines<'_>, line: usize) -> usize {
 
 /// Errors that are kept: enough for every file that someone wrote.
 const MAX_ERRORS: usize = 1000;
+
+/// Warnings that are kept: what comes after a hundred is more of the same.
+const MAX_WARNINGS: usize = 100;
 
 /// Errors that get a nearest spelling.
 const MAX_HINTS: usize = 100;

@@ -5,13 +5,23 @@ use std::ops::Range;
 /// Where the lines of a text begin.
 pub(super) struct Lines<'t> {
     text: &'t str,
+    /// The place of the text's first byte among all texts; what is asked of its lines counts in it.
+    base: usize,
     starts: Vec<usize>,
 }
 
+/// The line of an error as far as it is shown, and the carets below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    pub(super) line: String,
+    pub(super) carets: String,
+}
+
 impl<'t> Lines<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, base: usize) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self { text, starts: [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect() }
+        let starts = [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { text, base, starts }
     }
 
     /// Index from 0 of the line of a byte; its end belongs to it.
@@ -35,42 +45,42 @@ impl<'t> Lines<'t> {
         self.starts.len()
     }
 
-    /// The span within the text, on borders of characters, and before its line's end: a parser that
-    /// misses something may point at the line break after it.
+    /// A span among all texts as one within this text, on borders of characters, and before its
+    /// line's end: a parser that misses something may point at the line break after it.
     pub(super) fn clamp(&self, span: Range<usize>) -> Range<usize> {
-        let mut start = self.text.floor_char_boundary(span.start.min(self.text.len()));
+        let within = |place: usize| place.saturating_sub(self.base).min(self.text.len());
+        let mut start = self.text.floor_char_boundary(within(span.start));
         if self.text[start..].starts_with('\n') && self.text[..start].ends_with('\r') {
             start -= 1;
         }
-        let end = self.text.ceil_char_boundary(span.end.clamp(start, self.text.len()));
-        start..end
+        start..self.text.ceil_char_boundary(within(span.end).max(start))
     }
-}
 
-/// The line of an error as far as it is shown, and the carets below it.
-pub(super) fn excerpt(text: &str, span: Range<usize>) -> (String, String) {
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let before = &text[start..span.start];
-    // Only what is shown is looked at: a line may be a megabyte, with a thousand errors on it.
-    let is_far = before.chars().nth(EXCERPT_CHARS / 2).is_some();
-    let context = before.char_indices().rev().nth(EXCERPT_CHARS / 3).filter(|_| is_far);
-    let skipped = context.map_or(0, |(at, _)| at);
+    pub(super) fn excerpt(&self, span: Range<usize>) -> Picture {
+        let start = self.starts[self.line_of(span.start)];
+        let before = &self.text[start..span.start];
+        // Only what is shown is looked at: a line may be a megabyte, with a thousand errors on it.
+        let is_far = before.chars().nth(EXCERPT_CHARS / 2).is_some();
+        let context = before.char_indices().rev().nth(EXCERPT_CHARS / 3).filter(|_| is_far);
+        let skipped = context.map_or(0, |(at, _)| at);
 
-    let rest = &text[start + skipped..];
-    let line = rest[..rest.find('\n').unwrap_or(rest.len())].trim_end_matches('\r');
-    let mut chars = line.chars();
-    let mut shown: String = chars.by_ref().take(EXCERPT_CHARS).map(visible).collect();
-    let mut indent = before[skipped..].chars().count();
-    let room = shown.chars().count().saturating_sub(indent);
-    let marked = text[span].chars().take(room).take_while(|c| *c != '\n').count().max(1);
-    if chars.next().is_some() {
-        shown.push('…');
+        let rest = &self.text[start + skipped..];
+        let line = rest[..rest.find('\n').unwrap_or(rest.len())].trim_end_matches('\r');
+        let mut chars = line.chars();
+        let mut shown: String = chars.by_ref().take(EXCERPT_CHARS).map(visible).collect();
+        let mut indent = before[skipped..].chars().count();
+        let room = shown.chars().count().saturating_sub(indent);
+        let marked = self.text[span].chars().take(room).take_while(|c| *c != '\n').count().max(1);
+        if chars.next().is_some() {
+            shown.push('…');
+        }
+        if skipped > 0 {
+            shown.insert(0, '…');
+            indent += 1;
+        }
+        let carets = format!("{}{}", " ".repeat(indent), "^".repeat(marked));
+        Picture { line: shown, carets }
     }
-    if skipped > 0 {
-        shown.insert(0, '…');
-        indent += 1;
-    }
-    (shown, format!("{}{}", " ".repeat(indent), "^".repeat(marked)))
 }
 
 /// The text on one line, without control characters, cut after `limit` characters.

@@ -69,7 +69,8 @@ fn meant(unit: &str, units: &'static [(&str, u64)]) -> Option<&'static str> {
         .or_else(|| names().find(|name| name.eq_ignore_ascii_case(unit)))
         // `K` and `k` for `KiB`; but a sole `m` among sizes is nearer to `MiB` than to `B`.
         .or_else(|| names().find(|name| starts_with_ignoring_case(name, unit)))
-        .or_else(|| spelling::nearest(unit, names()))
+        // With another first letter it is another power: no hint at all is better.
+        .or_else(|| spelling::nearest(unit, names().filter(|name| name.get(..1) == unit.get(..1))))
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
@@ -116,6 +117,8 @@ mod tests {
         assert_eq!(bytes("64k"), Err(E::UnknownUnit(Some("KiB"))));
         assert_eq!(bytes("64kib"), Err(E::UnknownUnit(Some("KiB"))));
         assert_eq!(bytes("1 MiB"), Err(E::UnknownUnit(Some("MiB"))));
+        assert_eq!(bytes("1TiB"), Err(E::UnknownUnit(None)));
+        assert_eq!(bytes("1GiBs"), Err(E::UnknownUnit(Some("GiB"))));
         assert_eq!(bytes("99999999999999GiB"), Err(E::Overflow));
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use torq_message_sink::{
-    Backoff, Endpoint, FailoverPolicy, Isolation, LazyPolicy, Pattern, Reconnect, Registry, Role,
-    Service, Target, TcpOptions, WhenFull,
+    Backoff, Diagnostic, Endpoint, FailoverPolicy, Isolation, LazyPolicy, Pattern, Reconnect,
+    Registry, Role, Service, Target, TcpOptions, WhenFull,
 };
 
 use crate::SAMPLE;
@@ -216,4 +216,31 @@ fn failovers_keep_their_policies_apart() {
     assert_eq!(policy("y"), FailoverPolicy::new().with_probes(0));
     let Target::Composite { pattern, .. } = service(&registry, "w").target() else { panic!() };
     assert_eq!(*pattern, Pattern::Failover);
+}
+
+#[test]
+fn what_is_harmless_is_a_warning() {
+    let registry = read(
+        r#"
+        [services]
+        a = { type = "direct", endpoint = "tcp://host:1" }
+        also_a = { type = "direct", endpoint = "tcp://host:1" }
+        either = { type = "composite", pattern = "failover", targets = ["a", "also_a"] }
+        alone = { targets = ["a"], type = "composite", pattern = "fanout" }
+        "#,
+    );
+    let shown: Vec<_> = registry.warnings().iter().map(|warning| format!("{warning:#}")).collect();
+    assert_eq!(
+        shown.join("\n"),
+        r#"<string>:4:48: warning: `a` has the same endpoint
+ 4 |         also_a = { type = "direct", endpoint = "tcp://host:1" }
+   |                                                ^^^^^^^^^^^^^^
+   = help: two names for one place have a connection each
+<string>:6:29: warning: a composite over a single target
+ 6 |         alone = { targets = ["a"], type = "composite", pattern = "fanout" }
+   |                             ^^^^^
+   = help: its target does the same alone"#
+    );
+    assert!(registry.warnings().iter().all(Diagnostic::is_warning));
+    assert!(read(SAMPLE).warnings().is_empty());
 }

@@ -26,12 +26,12 @@ impl Drop for Scratch {
     }
 }
 
-/// Each `broken/NAME.toml` is refused with the words of `broken/NAME.txt`. With
-/// `UPDATE_SNAPSHOTS=1` the words are written instead, for a look at the difference.
+/// Each `config_errors/NAME.toml` is refused with the words of `config_errors/NAME.txt`. With
+/// `UPDATE=1` the words are written instead, for a look at the difference.
 #[test]
 fn every_broken_file_has_its_words() {
-    let broken = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry/broken");
-    let update = env::var_os("UPDATE_SNAPSHOTS").is_some();
+    let broken = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_errors");
+    let update = env::var_os("UPDATE").is_some();
     let mut files = 0;
     let mut wrong = Vec::new();
     for entry in fs::read_dir(broken).expect("the directory is there") {
@@ -53,7 +53,7 @@ fn every_broken_file_has_its_words() {
             wrong.push(words);
         }
     }
-    assert!(files >= 30, "only {files} files");
+    assert!(files >= 80, "only {files} files");
     assert!(wrong.is_empty(), "these differ from their snapshots:\n\n{}", wrong.join("\n"));
 }
 
