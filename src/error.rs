@@ -93,6 +93,8 @@ pub enum ErrorKind {
     Config,
     /// No service of that name.
     UnknownService,
+    /// The service of that name is taken out of service by `enabled = false`.
+    DisabledService,
     /// The service does not lead to what the type is for that was asked for.
     Mismatch,
     /// Something outside this library failed, in a user's link or layer.
@@ -140,6 +142,7 @@ impl fmt::Display for ErrorKind {
             Self::OutOfMemory => "no memory for the buffer; lower its capacity",
             Self::Config => "the configuration is not valid",
             Self::UnknownService => "no such service",
+            Self::DisabledService => "the service is disabled in the configuration",
             Self::Mismatch => "the service leads elsewhere than the type",
             Self::Other => "the sink failed",
         })

@@ -96,7 +96,7 @@ impl SinkFactory {
     /// # Errors
     ///
     /// [`ErrorKind::UnknownService`], with the nearest name that is known;
-    /// [`ErrorKind::InvalidEndpoint`] where no link leads to an endpoint of its kind.
+    /// [`ErrorKind::DisabledService`]; [`ErrorKind::InvalidEndpoint`] where no link leads to an endpoint of its kind.
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
         let route = self.route(service)?;
@@ -111,8 +111,8 @@ impl SinkFactory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownService`], with the nearest name that is known; [`ErrorKind::Mismatch`]
-    /// where the service does not lead to what the type is for, with both shapes.
+    /// [`ErrorKind::UnknownService`], with the nearest name that is known;
+    /// [`ErrorKind::DisabledService`]; [`ErrorKind::Mismatch`] where the service does not lead to what the type is for, with both shapes.
     ///
     /// # Examples
     ///
@@ -223,6 +223,11 @@ impl SinkFactory {
 
     #[cold]
     fn unknown(&self, name: &str) -> SinkError {
+        if self.registry.is_disabled(name) {
+            return SinkError::new(ErrorKind::DisabledService)
+                .with_service(name)
+                .with_help("remove its `enabled = false` to put it back");
+        }
         let error = SinkError::new(ErrorKind::UnknownService).with_service(name);
         match self.registry.nearest(name) {
             Some(nearest) => error.with_help(format!("did you mean `{nearest}`?")),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::kind::DiagnosticKind as Kind;
-use super::parse::Named;
+use super::reader::Named;
 use super::report::Report;
 use super::service::{Isolation, Pattern, Service, Target};
 use super::spelling;
@@ -17,6 +17,9 @@ pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) span: Range<usize>,
     pub(super) service: Option<Service>,
+    /// Not taken out of service. One that is, is checked as if it was not: putting it back brings no
+    /// surprise.
+    pub(super) is_enabled: bool,
     /// The place of its endpoint or of its targets: where it leads.
     pub(super) leads: Range<usize>,
     /// How a composite spreads messages, as far as it says.
@@ -82,7 +85,15 @@ impl Walk<'_, '_> {
     fn check_names(&mut self, at: usize) {
         let drafts = self.drafts;
         let mut seen = HashSet::new();
-        for (target, span) in drafts[at].targets.iter().flatten() {
+        let targets = drafts[at].targets.as_deref().unwrap_or_default();
+        let is_out = |(name, _): &Named| {
+            self.index.get(&**name).is_some_and(|target| !drafts[*target].is_enabled)
+        };
+        if drafts[at].is_enabled && !targets.is_empty() && targets.iter().all(is_out) {
+            let help = "disable it, too, or give it another target";
+            self.report.error_with_help(drafts[at].leads.clone(), Kind::AllDisabled, Some(help));
+        }
+        for (target, span) in targets {
             if !self.index.contains_key(&**target) {
                 let names = drafts.iter().map(|draft| &*draft.name);
                 let hint = self.report.wants_hints();
@@ -201,7 +212,8 @@ impl Walk<'_, '_> {
         let mut seen = HashSet::new();
         let mut places = HashMap::new();
         let (mut leaves, mut gating, mut all_known) = (0, 0, true);
-        let gates = |at: usize| drafts[at].isolation() != Isolation::BestEffort;
+        let gates =
+            |at: usize| drafts[at].is_enabled && drafts[at].isolation() != Isolation::BestEffort;
         for (target, span) in drafts[at].targets.iter().flatten() {
             // A name that stands here twice is reported already.
             if !direct.insert(target) {
@@ -232,10 +244,11 @@ impl Walk<'_, '_> {
                         return false;
                     }
                     Some(targets) => {
-                        let gated = gated && gates(child);
+                        let gated = gated && drafts[child].is_enabled && gates(child);
                         pending.extend(targets.iter().map(|(name, _)| (name, gated)));
                     }
                     None => {
+                        let gated = gated && drafts[child].is_enabled;
                         (leaves, gating) = (leaves + 1, gating + usize::from(gated));
                         if let Some(other) =
                             same_place(&drafts[at], &drafts[child], target, &mut places)
@@ -260,7 +273,8 @@ impl Walk<'_, '_> {
             && all_known
         {
             let kind = Kind::QuorumTooLarge { quorum: *quorum, endpoints: gating };
-            self.report.error(span.clone(), kind);
+            let help = "those that are disabled or below a `best_effort` do not gate";
+            self.report.error_with_help(span.clone(), kind, Some(help));
             return false;
         }
         true

@@ -10,10 +10,14 @@ pub(super) struct Table {
     keys: &'static [&'static str],
 }
 
-pub(super) static FILE: Table = Table { path: "the top of the file", keys: &["services"] };
+pub(super) static FILE: Table =
+    Table { path: "the top of the file", keys: &["version", "defaults", "services"] };
+pub(super) static DEFAULTS: Table =
+    Table { path: "[defaults]", keys: &["buffer", "lazy", "failover", "tcp", "unix"] };
 pub(super) static SERVICE: Table = Table {
     path: "[services.NAME]",
     keys: &[
+        "enabled",
         "type",
         "endpoint",
         "preamble",
@@ -65,8 +69,8 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 9] =
-    [&FILE, &SERVICE, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+static ALL: [&Table; 10] =
+    [&FILE, &SERVICE, &DEFAULTS, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
 
 impl Table {
     pub(super) fn has(&self, key: &str) -> bool {
@@ -76,11 +80,19 @@ impl Table {
     /// What is wrong with a key that this table does not have, and what was probably meant.
     pub(super) fn refusal(&self, key: &str, hint: bool) -> (DiagnosticKind, Option<String>) {
         if let Some((table, key)) = home_of(key) {
-            let help = format!("move it to `{}`", table.path);
+            if std::ptr::eq(self, &FILE) && DEFAULTS.has(key) {
+                let help = format!("for all services it is `[defaults.{key}]`");
+                return (DiagnosticKind::MisplacedKey { key, table: DEFAULTS.path }, Some(help));
+            }
+            let help = format!("move it to {}", table.shown());
             return (DiagnosticKind::MisplacedKey { key, table: table.path }, Some(help));
         }
         let nearest = if hint { self.nearest(key) } else { None };
         (DiagnosticKind::UnknownKey { key: key.into() }, nearest)
+    }
+
+    fn shown(&self) -> String {
+        if self.path.starts_with('[') { format!("`{}`", self.path) } else { self.path.into() }
     }
 
     fn nearest(&self, key: &str) -> Option<String> {
@@ -89,7 +101,7 @@ impl Table {
         }
         let elsewhere = ALL.iter().flat_map(|table| table.keys.iter().copied());
         if let Some((table, near)) = spelling::nearest(key, elsewhere).and_then(home_of) {
-            return Some(format!("did you mean `{near}` in `{}`?", table.path));
+            return Some(format!("did you mean `{near}` in {}?", table.shown()));
         }
         if std::ptr::eq(self, &FILE) {
             return Some(format!("a service is a table `[services.{key}]`"));
@@ -104,4 +116,41 @@ fn home_of(key: &str) -> Option<(&'static Table, &'static str)> {
     ALL.iter().find_map(|table| {
         table.keys.iter().find(|known| **known == key).map(|known| (*table, *known))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each table has a heading in docs/CONFIG.md, and each of its keys a row of a table below it:
+    /// the key, what it may be, what it is by default, and its effect. There are no other rows.
+    #[test]
+    fn every_key_is_documented_and_no_other() {
+        let document = include_str!("../../docs/CONFIG.md");
+        let mut sections: Vec<(&str, Vec<&str>)> = vec![("", Vec::new())];
+        for line in document.lines() {
+            if let Some(heading) = line.strip_prefix("## ") {
+                sections.push((heading, Vec::new()));
+            } else if let Some(row) = line.strip_prefix("| `") {
+                let (key, rest) = row.split_once('`').unwrap_or_else(|| panic!("{line}"));
+                let cells: Vec<_> =
+                    rest.trim().trim_matches('|').split('|').map(str::trim).collect();
+                assert!(cells.len() == 3 && !cells.contains(&""), "{line}");
+                sections.last_mut().expect("the first").1.push(key);
+            }
+        }
+        let mut documented = 0;
+        for table in ALL {
+            let heading = table.shown();
+            let found = sections.iter().find(|(title, _)| title.eq_ignore_ascii_case(&heading));
+            let (_, rows) = found.unwrap_or_else(|| panic!("no section `## {heading}`"));
+            let (mut rows, mut keys) = (rows.clone(), table.keys.to_vec());
+            rows.sort_unstable();
+            keys.sort_unstable();
+            assert_eq!(rows, keys, "{}", table.path);
+            documented += rows.len();
+        }
+        let all: usize = sections.iter().map(|(_, rows)| rows.len()).sum();
+        assert_eq!(all, documented, "there are rows for tables that are none");
+    }
 }

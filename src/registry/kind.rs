@@ -185,6 +185,15 @@ pub enum DiagnosticKind {
         /// The earlier one's name.
         other: Arc<str>,
     },
+    /// A composite all of whose targets have `enabled = false`.
+    #[error("all of the targets are disabled")]
+    AllDisabled,
+    /// A warning: a target with `enabled = false`.
+    #[error("`{target}` is disabled, and left out")]
+    DisabledTarget {
+        /// Its name.
+        target: Arc<str>,
+    },
     /// A warning: a composite that composes nothing.
     #[error("a composite over a single target")]
     OneTarget,
@@ -236,6 +245,13 @@ pub enum DiagnosticKind {
         /// How many are allowed.
         max: usize,
     },
+}
+
+impl DiagnosticKind {
+    /// Whether one value is right and another is, but not both.
+    pub(super) fn compares(&self) -> bool {
+        matches!(self, Self::MaxBelowInitial { .. } | Self::Above { .. })
+    }
 }
 
 fn listed(words: &[&str]) -> String {

@@ -1,6 +1,8 @@
 //! services.toml as plain data: parsed once into types that cannot be wrong. No runtime, no socket.
 
 mod advice;
+mod buffer;
+mod defaults;
 mod diagnostic;
 mod files;
 mod graph;
@@ -9,6 +11,7 @@ mod kind;
 mod number;
 mod options;
 mod parse;
+mod reader;
 mod report;
 mod section;
 mod service;
@@ -62,6 +65,8 @@ pub struct Registry {
     services: Box<[Service]>,
     /// What the file says of its failovers, sorted by name.
     failovers: Box<[(Arc<str>, FailoverPolicy)]>,
+    /// Names with `enabled = false`, sorted.
+    disabled: Box<[Arc<str>]>,
     warnings: Box<[Diagnostic]>,
 }
 
@@ -91,7 +96,7 @@ impl Registry {
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes());
-                let mut report = Report::default();
+                let mut report = Report::new();
                 report.error(at..at + 1, DiagnosticKind::NotUtf8);
                 let files = Files::new();
                 let _ = files.add(file.clone(), text.into());
@@ -117,6 +122,14 @@ impl Registry {
         found.ok().map(|index| &self.services[index])
     }
 
+    /// Whether there is a service of that name that is taken out of service by `enabled = false`:
+    /// [`get`](Self::get) and [`services`](Self::services) do not know it, and no composite leads
+    /// to it.
+    #[must_use]
+    pub fn is_disabled(&self, name: &str) -> bool {
+        self.disabled.binary_search_by(|disabled| (**disabled).cmp(name)).is_ok()
+    }
+
     /// All services, sorted by name.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
         self.services.iter()
@@ -131,7 +144,7 @@ impl Registry {
     }
 
     /// What is probably not meant, though it can be built, by file and position: a composite over a
-    /// single target, two services with one endpoint. At most 100.
+    /// single target, a target that is disabled, two services with one endpoint. At most 100.
     ///
     /// ```
     /// # use torq_message_sink::Registry;
@@ -204,25 +217,23 @@ impl Registry {
         if text.len() > Self::MAX_BYTES {
             return Err(whole_file(file, DiagnosticKind::TooLarge { max: Self::MAX_BYTES }));
         }
-        let (files, mut report) = (Files::new(), Report::default());
+        let (files, mut report) = (Files::new(), Report::new());
         let text = files.add(file.clone(), text).map_or("", |file| &file.text);
-        let (services, failovers) = parse::services(text, &mut report);
-        let (mut services, mut failovers) =
-            (services.into_boxed_slice(), failovers.into_boxed_slice());
+        let mut registry = parse::registry(text, &mut report);
         if report.count() > 0 {
             return Err(refusal(file, &files, report));
         }
-        services.sort_by(|left, right| left.name.cmp(&right.name));
-        failovers.sort_by(|(left, _), (right, _)| left.cmp(right));
-        let warnings = report.finish(&files).warnings.into();
-        Ok(Self { services, failovers, warnings })
+        registry.warnings = report.finish(&files).warnings.into();
+        Ok(registry)
     }
 }
 
 /// Whether both lead to the same places in the same way; warnings aside.
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        self.services == other.services && self.failovers == other.failovers
+        self.services == other.services
+            && self.failovers == other.failovers
+            && self.disabled == other.disabled
     }
 }
 
@@ -247,7 +258,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cold]
 fn whole_file(file: Arc<str>, kind: DiagnosticKind) -> ConfigError {
-    let mut report = Report::default();
+    let mut report = Report::new();
     report.error(0..0, kind);
     let files = Files::new();
     let _ = files.add(file.clone(), String::new());

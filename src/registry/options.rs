@@ -1,4 +1,4 @@
-//! The tables within a service: its buffer, its lazy policy, the options of its link.
+//! The tables within a service: its isolation, its policies, the options of its link.
 
 use std::time::Duration;
 
@@ -7,31 +7,9 @@ use super::kind::DiagnosticKind;
 use super::number::Limits;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
-use super::service::{BufferConfig, Isolation, Told};
-use crate::buffer::WhenFull;
+use super::service::Isolation;
 use crate::options::{TcpOptions, UnixOptions};
 use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
-
-/// `[services.NAME.buffer]`. What is wrong keeps its default; the report says so.
-pub(super) fn buffer(service: &Section<'_>, report: &mut Report) -> BufferConfig {
-    let (mut config, before) = (BufferConfig::default(), report.count());
-    let Some(section) = service.table("buffer", &keys::BUFFER, report) else { return config };
-    if let Some(capacity) = section.bytes("capacity", &CAPACITY, report) {
-        config.capacity = capacity;
-    }
-    if let Some(max_frame) = section.bytes("max_frame", &MAX_FRAME, report) {
-        config.max_frame = max_frame;
-    }
-    let when_full = section.word("when_full", WHEN_FULL, report).unwrap_or_default();
-    let water_marks = water_marks(&section, report);
-    let max_delay = max_delay(&section, config.capacity, report);
-    let told = Told { when_full, water_marks, max_delay };
-    if report.count() == before {
-        check_sizes(&section, config.capacity, &told, report);
-    }
-    config.told = (told != Told::default()).then(|| Box::new(told));
-    config
-}
 
 /// The key `isolation`: a word, or a table.
 pub(super) fn isolation(service: &Section<'_>, report: &mut Report) -> Option<Isolation> {
@@ -57,54 +35,19 @@ pub(super) fn isolation(service: &Section<'_>, report: &mut Report) -> Option<Is
     }
 }
 
-/// The marks that a buffer tells about, if it has any.
-fn water_marks(section: &Section<'_>, report: &mut Report) -> Option<(u32, u32)> {
-    let high = section.bytes("high_water", &MARK, report);
-    let low = section.bytes("low_water", &LOW_MARK, report);
-    if let Some(span) = section.key_span("low_water").filter(|_| !section.has("high_water")) {
-        let (key, to) = ("low_water", "a buffer without `high_water`");
-        report.error(span, DiagnosticKind::NotApplicable { key, to });
-    }
-    high.map(|high| (high, low.unwrap_or(high / 2)))
-}
-
-/// How long messages may wait for more, if they may, and how many bytes do not.
-fn max_delay(section: &Section<'_>, capacity: u32, report: &mut Report) -> Option<(Duration, u32)> {
-    let delay = |section: &Section<'_>| section.duration("max_delay", &POSITIVE, report);
-    let max_delay = section.unless("max_delay", "off", delay).flatten();
-    let flush_at = section.bytes("flush_at", &MARK, report);
-    if let Some(span) = section.key_span("flush_at").filter(|_| !section.has("max_delay")) {
-        let (key, to) = ("flush_at", "a buffer without `max_delay`");
-        report.error(span, DiagnosticKind::NotApplicable { key, to });
-    }
-    // In the other half stands what comes while the driver is on its way.
-    max_delay.map(|max_delay| (max_delay, flush_at.unwrap_or(capacity / 2)))
-}
-
-/// Whether the marks lie one below the other, and whatever is a part of the capacity within it.
-fn check_sizes(section: &Section<'_>, capacity: u32, told: &Told, report: &mut Report) {
-    let marks = told.water_marks.map(|(high, low)| {
-        [("high_water", high, "capacity", capacity), ("low_water", low, "high_water", high)]
-    });
-    let flush_at = told.max_delay.map(|(_, flush_at)| ("flush_at", flush_at, "capacity", capacity));
-    for (key, bytes, other, limit) in marks.into_iter().flatten().chain(flush_at) {
-        if bytes > limit {
-            let span = section.value(key).map_or(0..0, |value| value.span());
-            let help = (!section.has(other)).then(|| format!("`{other}` is its default here"));
-            report.error_with_help(span, DiagnosticKind::Above { key, bytes, other, limit }, help);
-        }
-    }
-}
-
-/// `[services.NAME.lazy]`.
-pub(super) fn lazy(service: &Section<'_>, report: &mut Report) -> LazyPolicy {
-    let mut policy = LazyPolicy::new();
-    let Some(section) = service.table("lazy", &keys::LAZY, report) else { return policy };
+/// `lazy` of a service; `None` where it says nothing of it and inherits all of `base`.
+pub(super) fn lazy(
+    service: &Section<'_>,
+    base: &LazyPolicy,
+    report: &mut Report,
+) -> Option<LazyPolicy> {
+    let section = service.table("lazy", &keys::LAZY, report)?;
+    let mut policy = base.clone();
     if let Some(timeout) = section.duration("connect_timeout", &POSITIVE, report) {
         policy = policy.with_connect_timeout(timeout);
     }
     if let Some(backoff) = section.table("backoff", &keys::BACKOFF, report) {
-        policy = policy.with_backoff(self::backoff(&backoff, report));
+        policy = policy.with_backoff(self::backoff(&backoff, base.backoff, report));
     }
     if let Some(attempts) = section.integer("max_attempts", &ATTEMPTS, report) {
         policy = policy.with_max_attempts(attempts);
@@ -125,13 +68,17 @@ pub(super) fn lazy(service: &Section<'_>, report: &mut Report) -> LazyPolicy {
     if let Some(counting) = section.boolean("counting", report) {
         policy = policy.with_counting(counting);
     }
-    policy
+    Some(policy)
 }
 
-/// `[services.NAME.failover]`; none where there is no such table.
-pub(super) fn failover(service: &Section<'_>, report: &mut Report) -> Option<FailoverPolicy> {
+/// `failover` of a service; `None` as for [`lazy`].
+pub(super) fn failover(
+    service: &Section<'_>,
+    base: Option<&FailoverPolicy>,
+    report: &mut Report,
+) -> Option<FailoverPolicy> {
     let section = service.table("failover", &keys::FAILOVER, report)?;
-    let mut policy = FailoverPolicy::new();
+    let mut policy = base.cloned().unwrap_or_default();
     if let Some(attempts) = section.integer("attempts", &TURNS, report) {
         policy = policy.with_attempts(attempts);
     }
@@ -151,9 +98,9 @@ pub(super) fn failover(service: &Section<'_>, report: &mut Report) -> Option<Fai
     Some(policy)
 }
 
-fn backoff(section: &Section<'_>, report: &mut Report) -> Backoff {
+fn backoff(section: &Section<'_>, base: Backoff, report: &mut Report) -> Backoff {
     let before = report.count();
-    let mut backoff = Backoff::new();
+    let mut backoff = base;
     if let Some(initial) = section.duration("initial", &POSITIVE, report) {
         backoff = backoff.with_initial(initial);
     }
@@ -174,10 +121,14 @@ fn backoff(section: &Section<'_>, report: &mut Report) -> Backoff {
     backoff
 }
 
-/// `[services.NAME.tcp]`.
-pub(super) fn tcp(service: &Section<'_>, report: &mut Report) -> TcpOptions {
-    let mut options = TcpOptions::default();
-    let Some(section) = service.table("tcp", &keys::TCP, report) else { return options };
+/// `tcp` of a service; `None` as for [`lazy`].
+pub(super) fn tcp(
+    service: &Section<'_>,
+    base: &TcpOptions,
+    report: &mut Report,
+) -> Option<TcpOptions> {
+    let section = service.table("tcp", &keys::TCP, report)?;
+    let mut options = base.clone();
     if let Some(nodelay) = section.boolean("nodelay", report) {
         options.nodelay = nodelay;
     }
@@ -189,27 +140,29 @@ pub(super) fn tcp(service: &Section<'_>, report: &mut Report) -> TcpOptions {
     if let Some(timeout) = section.unless("user_timeout", "off", timeout) {
         options.user_timeout = timeout;
     }
-    options.send_buffer = send_buffer(&section, report);
-    options
+    if let Some(send_buffer) = send_buffer(&section, report) {
+        options.send_buffer = send_buffer;
+    }
+    Some(options)
 }
 
-/// `[services.NAME.unix]`.
-pub(super) fn unix(service: &Section<'_>, report: &mut Report) -> UnixOptions {
-    let section = service.table("unix", &keys::UNIX, report);
-    UnixOptions { send_buffer: section.and_then(|section| send_buffer(&section, report)) }
+/// `unix` of a service; `None` as for [`lazy`].
+pub(super) fn unix(
+    service: &Section<'_>,
+    base: &UnixOptions,
+    report: &mut Report,
+) -> Option<UnixOptions> {
+    let section = service.table("unix", &keys::UNIX, report)?;
+    let send_buffer = send_buffer(&section, report).unwrap_or(base.send_buffer);
+    Some(UnixOptions { send_buffer })
 }
 
-fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<usize> {
+/// `None` where nothing is said of it, `Some(None)` where the kernel is to choose.
+fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<Option<usize>> {
     let bytes = |section: &Section<'_>| section.bytes("send_buffer", &SEND_BUFFER, report);
-    section.unless("send_buffer", "auto", bytes).flatten().map(|bytes| bytes as usize)
+    let bytes = section.unless("send_buffer", "auto", bytes)?;
+    Some(bytes.map(|bytes| bytes as usize))
 }
-
-const WHEN_FULL: &[Word<WhenFull>] = &[
-    ("wait", Some(WhenFull::Wait)),
-    ("drop_newest", Some(WhenFull::DropNewest)),
-    ("drop_oldest", Some(WhenFull::DropOldest)),
-    ("error", Some(WhenFull::Error)),
-];
 
 const ISOLATION: &[Word<Isolation>] =
     &[("all", Some(Isolation::All)), ("best_effort", Some(Isolation::BestEffort))];
@@ -217,14 +170,9 @@ const ISOLATION: &[Word<Isolation>] =
 const RECONNECT: &[Word<Reconnect>] =
     &[("on_data", Some(Reconnect::OnData)), ("eager", Some(Reconnect::Eager))];
 
-/// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
-const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
-const MARK: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
-const LOW_MARK: Limits<u32> = Limits { min: 0, max: GIB, words: "0B to 1GiB" };
-const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
 /// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
 const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
-const GIB: u32 = 1 << 30;
+pub(super) const GIB: u32 = 1 << 30;
 
 /// Of none nobody would wait for any, which is best effort; there are not more endpoints.
 const QUORUM: Limits<u16> = Limits { min: 1, max: 512, words: "1 to 512" };
@@ -235,7 +183,7 @@ const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 100
 
 /// A year is beyond every use, and small enough that adding it to any clock cannot overflow. The
 /// runtime's timers count milliseconds, so that less would round to nothing.
-const POSITIVE: Limits<Duration> =
+pub(super) const POSITIVE: Limits<Duration> =
     Limits { min: Duration::from_millis(1), max: YEAR, words: "1ms to 8760h" };
 const FROM_ZERO: Limits<Duration> = Limits { min: Duration::ZERO, max: YEAR, words: "0s to 8760h" };
 const YEAR: Duration = Duration::from_secs(8760 * 3600);

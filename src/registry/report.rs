@@ -10,11 +10,11 @@ use super::kind::DiagnosticKind;
 use super::source::{self, Lines};
 
 /// What has been found so far.
-#[derive(Default)]
 pub(super) struct Report {
     errors: Vec<Finding>,
     omitted: usize,
     warnings: Vec<Finding>,
+    compares: bool,
 }
 
 struct Finding {
@@ -32,6 +32,10 @@ pub(super) struct Findings {
 }
 
 impl Report {
+    pub(super) fn new() -> Self {
+        Self { errors: Vec::new(), omitted: 0, warnings: Vec::new(), compares: true }
+    }
+
     pub(super) fn error(&mut self, span: Range<usize>, kind: DiagnosticKind) {
         self.error_with_help(span, kind, None::<String>);
     }
@@ -42,6 +46,9 @@ impl Report {
         kind: DiagnosticKind,
         help: Option<impl Into<String>>,
     ) {
+        if !self.compares && kind.compares() {
+            return;
+        }
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(Finding::new(span, kind, help));
         } else {
@@ -61,6 +68,11 @@ impl Report {
         }
     }
 
+    /// From now on no value is held against another one: what it inherits may be what is wrong.
+    pub(super) fn compare_no_more(&mut self) {
+        self.compares = false;
+    }
+
     /// How many errors there are; what is read between two equal counts is good.
     pub(super) fn count(&self) -> usize {
         self.errors.len() + self.omitted
@@ -73,7 +85,7 @@ impl Report {
     }
 
     pub(super) fn finish(self, files: &Files) -> Findings {
-        let Self { errors, omitted, warnings } = self;
+        let Self { errors, omitted, warnings, .. } = self;
         if errors.is_empty() && warnings.is_empty() {
             return Findings { errors: Vec::new(), omitted, warnings: Vec::new() };
         }

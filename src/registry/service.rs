@@ -27,6 +27,15 @@ pub struct Service {
 }
 
 impl Service {
+    /// Leaves out the targets that are `disabled`, which is sorted.
+    pub(super) fn leave_out(&mut self, disabled: &[Arc<str>]) {
+        let Target::Composite { targets, .. } = &mut self.target else { return };
+        let is_out = |target: &Arc<str>| disabled.binary_search(target).is_ok();
+        if targets.iter().any(is_out) {
+            *targets = targets.iter().filter(|target| !is_out(target)).cloned().collect();
+        }
+    }
+
     /// The name, as callers ask for it. 1 to 255 bytes, no control characters.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
@@ -83,7 +92,8 @@ pub enum Target {
         pattern: Pattern,
         /// What a slow or dead target does to the others.
         isolation: Isolation,
-        /// Their names in file order: at least one, each of them known, none twice, no cycle.
+        /// Their names in file order, without those that are disabled: at least one, each of them
+        /// known, none twice, no cycle.
         /// [`Registry::leaves`](crate::Registry::leaves) follows them down to endpoints.
         targets: Arc<[Arc<str>]>,
     },

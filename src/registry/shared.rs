@@ -14,17 +14,13 @@ pub(super) struct Shared {
     pub(super) unix: Values<UnixOptions>,
 }
 
-/// Different values of one kind, the default first.
+/// Different values of one kind.
 pub(super) struct Values<T>(Vec<Arc<T>>);
 
 impl Shared {
     pub(super) fn new() -> Self {
-        Self {
-            names: HashSet::new(),
-            lazy: Values(vec![LazyPolicy::shared_default()]),
-            tcp: Values(vec![TcpOptions::shared_default()]),
-            unix: Values(vec![UnixOptions::shared_default()]),
-        }
+        let (lazy, tcp, unix) = (Values(Vec::new()), Values(Vec::new()), Values(Vec::new()));
+        Self { names: HashSet::new(), lazy, tcp, unix }
     }
 
     /// The name, whether a service has it or a list of targets.
@@ -39,7 +35,11 @@ impl Shared {
 }
 
 impl<T: PartialEq> Values<T> {
-    pub(super) fn share(&mut self, value: T) -> Arc<T> {
+    /// The value, or `default` where there is none of its own.
+    pub(super) fn share(&mut self, value: Option<T>, default: &Arc<T>) -> Arc<T> {
+        let Some(value) = value.filter(|value| *value != **default) else {
+            return default.clone();
+        };
         if let Some(known) = self.0.iter().find(|known| ***known == value) {
             return known.clone();
         }

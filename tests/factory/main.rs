@@ -202,7 +202,24 @@ fn every_service_of_the_sample_builds_asleep() -> Result<(), Box<dyn Error>> {
 fn broken_file_is_one_error_with_its_places() {
     let error = SinkFactory::from_str("[services.a]\ntype = 'direct'\nendpoint = 'tpc://a:1'")
         .expect_err("unknown scheme");
-    assert_eq!((error.errors()[0].line(), error.errors()[0].column()), (3, 12));
+    assert_eq!((error.errors()[0].line(), error.errors()[0].column()), (3, 13));
     let error = torq_message_sink::SinkError::from(error);
     assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn disabled_service_is_an_error_of_its_own() -> Result<(), Box<dyn Error>> {
+    let text = r#"
+        services.orders = { enabled = false, type = "direct", endpoint = "tcp://127.0.0.1:1" }
+    "#;
+    let factory = SinkFactory::from_str(text)?;
+    let typed = factory.create_typed::<torq_message_sink::TcpSink>("orders").map(drop);
+    let shared = factory.shared_sink("orders").map(drop);
+    for outcome in [factory.create_sink("orders").map(drop), typed, shared] {
+        let error = outcome.expect_err("disabled");
+        assert_eq!(error.kind(), ErrorKind::DisabledService);
+        assert_eq!(error.service(), Some("orders"));
+        assert!(error.to_string().contains("`enabled = false`"), "{error}");
+    }
+    Ok(())
 }

@@ -244,3 +244,104 @@ fn what_is_harmless_is_a_warning() {
     assert!(registry.warnings().iter().all(Diagnostic::is_warning));
     assert!(read(SAMPLE).warnings().is_empty());
 }
+
+#[test]
+fn services_inherit_the_defaults_key_by_key() {
+    let registry = read(
+        r#"
+        version = 1
+        [defaults]
+        buffer = { capacity = "32KiB", high_water = "16KiB", when_full = "error" }
+        lazy = { max_attempts = 3, idle_timeout = "5m", backoff = { initial = "1s", max = "10s" } }
+        failover.probes = 7
+        tcp = { nodelay = false, send_buffer = "64KiB" }
+        unix.send_buffer = "128KiB"
+        [services]
+        plain = { type = "direct", endpoint = "tcp://host:1" }
+        socket = { type = "relay", endpoint = "unix:///run/a.sock", unix.send_buffer = "auto" }
+        either = { type = "composite", pattern = "failover", targets = ["plain", "socket"] }
+        both = { type = "composite", pattern = "fanout", targets = ["plain", "socket"] }
+        [services.own]
+        type = "direct"
+        endpoint = "tcp://host:2"
+        buffer = { max_frame = "1KiB", high_water = "off" }
+        lazy = { idle_timeout = "off", backoff.multiplier = 3.0 }
+        tcp.send_buffer = "auto"
+        [services.other]
+        type = "composite"
+        pattern = "failover"
+        targets = ["plain", "own"]
+        failover.hold = "0s"
+        "#,
+    );
+    let backoff =
+        Backoff::new().with_initial(Duration::from_secs(1)).with_max(Duration::from_secs(10));
+    let lazy = LazyPolicy::new()
+        .with_max_attempts(3)
+        .with_idle_timeout(Some(Duration::from_secs(300)))
+        .with_backoff(backoff);
+    for name in ["plain", "socket", "either", "both"] {
+        let service = service(&registry, name);
+        assert_eq!(*service.lazy(), lazy, "{name}");
+        assert_eq!(service.buffer().capacity(), 32 * 1024, "{name}");
+        assert_eq!(service.buffer().water_marks(), Some((16 * 1024, 8 * 1024)), "{name}");
+        assert_eq!(service.buffer().when_full(), WhenFull::Error, "{name}");
+    }
+    let mut tcp = TcpOptions::default();
+    tcp.nodelay = false;
+    tcp.send_buffer = Some(64 * 1024);
+    assert_eq!(*service(&registry, "plain").tcp(), tcp);
+    assert_eq!(service(&registry, "socket").unix().send_buffer, None);
+
+    let own = service(&registry, "own");
+    assert_eq!((own.buffer().capacity(), own.buffer().max_frame()), (32 * 1024, 1024));
+    assert_eq!(own.buffer().water_marks(), None);
+    let lazy = lazy.with_idle_timeout(None).with_backoff(backoff.with_multiplier(3.0));
+    assert_eq!(*own.lazy(), lazy);
+    assert_eq!((own.tcp().nodelay, own.tcp().send_buffer), (false, None));
+
+    let policy = FailoverPolicy::new().with_probes(7);
+    assert_eq!(*registry.failover(service(&registry, "either")), policy);
+    let policy = policy.with_hold(Duration::ZERO);
+    assert_eq!(*registry.failover(service(&registry, "other")), policy);
+}
+
+#[test]
+fn defaults_may_have_a_mark_that_only_some_need() {
+    let registry = read(
+        r#"
+        [defaults]
+        buffer.low_water = "1KiB"
+        [services]
+        a = { type = "direct", endpoint = "tcp://host:1", buffer.high_water = "4KiB" }
+        b = { type = "direct", endpoint = "tcp://host:2" }
+        "#,
+    );
+    assert_eq!(service(&registry, "a").buffer().water_marks(), Some((4096, 1024)));
+    assert_eq!(service(&registry, "b").buffer().water_marks(), None);
+}
+
+#[test]
+fn disabled_services_are_left_out() {
+    let registry = read(
+        r#"
+        [services]
+        a = { type = "direct", endpoint = "tcp://host:1" }
+        b = { enabled = false, type = "direct", endpoint = "tcp://host:2" }
+        c = { enabled = true, type = "direct", endpoint = "tcp://host:3" }
+        inner = { type = "composite", pattern = "fanout", targets = ["b", "c"] }
+        outer = { type = "composite", pattern = "fanout", targets = ["a", "inner"], isolation = { quorum = 2 } }
+        off = { enabled = false, type = "composite", pattern = "failover", targets = ["b"] }
+        "#,
+    );
+    let names: Vec<_> = registry.services().map(|service| &**service.name()).collect();
+    assert_eq!(names, ["a", "c", "inner", "outer"]);
+    assert!(registry.is_disabled("b") && registry.is_disabled("off"));
+    assert!(!registry.is_disabled("a") && !registry.is_disabled("nobody"));
+    assert_eq!(registry.get("b"), None);
+    let leaves: Vec<_> =
+        registry.leaves(service(&registry, "outer")).iter().map(|leaf| &**leaf.name()).collect();
+    assert_eq!(leaves, ["a", "c"]);
+    let told: Vec<_> = registry.warnings().iter().map(Diagnostic::message).collect();
+    assert_eq!(told, ["`b` is disabled, and left out"]);
+}

@@ -1,0 +1,53 @@
+//! `[defaults]`: what every service inherits, key by key.
+
+use std::sync::Arc;
+
+use super::buffer::BufferKeys;
+use super::keys;
+use super::options;
+use super::report::Report;
+use super::section::Section;
+use crate::options::{TcpOptions, UnixOptions};
+use crate::policy::{FailoverPolicy, LazyPolicy};
+
+/// What a service has that says nothing of it.
+pub(super) struct Defaults {
+    pub(super) buffer: BufferKeys,
+    pub(super) lazy: Arc<LazyPolicy>,
+    /// `None` where no file says anything of it.
+    pub(super) failover: Option<FailoverPolicy>,
+    pub(super) tcp: Arc<TcpOptions>,
+    pub(super) unix: Arc<UnixOptions>,
+}
+
+impl Defaults {
+    /// Reads `[defaults]`, where there is such a table.
+    pub(super) fn read(file: &Section<'_>, report: &mut Report) -> Self {
+        let mut defaults = Self {
+            buffer: BufferKeys::default(),
+            lazy: LazyPolicy::shared_default(),
+            failover: None,
+            tcp: TcpOptions::shared_default(),
+            unix: UnixOptions::shared_default(),
+        };
+        let before = report.count();
+        let Some(section) = file.table("defaults", &keys::DEFAULTS, report) else {
+            return defaults;
+        };
+        defaults.buffer.read(&section, report);
+        if let Some(lazy) = options::lazy(&section, &defaults.lazy, report) {
+            defaults.lazy = Arc::new(lazy);
+        }
+        defaults.failover = options::failover(&section, None, report);
+        if let Some(tcp) = options::tcp(&section, &defaults.tcp, report) {
+            defaults.tcp = Arc::new(tcp);
+        }
+        if let Some(unix) = options::unix(&section, &defaults.unix, report) {
+            defaults.unix = Arc::new(unix);
+        }
+        if report.count() > before {
+            report.compare_no_more();
+        }
+        defaults
+    }
+}
