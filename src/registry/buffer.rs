@@ -86,9 +86,11 @@ impl BufferKeys {
             if bytes <= limit {
                 continue;
             }
-            // One of them stands here: what is inherited was checked where it stands.
-            let written = section.value(key).or_else(|| section.value(other));
-            let Some(span) = written.map(|value| value.span()) else { continue };
+            // One of them stands here: what is inherited was checked where it stands. Of two the
+            // later one, which may be in an overlay.
+            let written = [key, other].into_iter().filter_map(|key| section.value(key));
+            let spans = written.map(|value| value.span());
+            let Some(span) = spans.max_by_key(|span| span.start) else { continue };
             let unwritten = [key, other].into_iter().find(|key| !section.has(key));
             let help = unwritten.map(|key| format!("`{key}` is its default here"));
             report.error_with_help(span, Kind::Above { key, bytes, other, limit }, help);

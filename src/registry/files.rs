@@ -49,4 +49,17 @@ impl Files {
     pub(super) fn index_of(&self, place: usize) -> usize {
         self.iter().take_while(|file| file.start <= place).count().saturating_sub(1)
     }
+
+    /// The file that a place is in, and its line from 1.
+    pub(super) fn line_of(&self, place: usize) -> (Arc<str>, usize) {
+        let Some(file) = self.iter().nth(self.index_of(place)) else { return ("".into(), 1) };
+        let before = file.text.as_bytes().get(..place.saturating_sub(file.start));
+        let lines = before.unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+        (file.name.clone(), lines + 1)
+    }
+
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> usize {
+        self.iter().map(|file| file.text.len()).sum()
+    }
 }

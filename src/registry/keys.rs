@@ -11,7 +11,7 @@ pub(super) struct Table {
 }
 
 pub(super) static FILE: Table =
-    Table { path: "the top of the file", keys: &["version", "defaults", "services"] };
+    Table { path: "the top of the file", keys: &["version", "include", "defaults", "services"] };
 pub(super) static DEFAULTS: Table =
     Table { path: "[defaults]", keys: &["buffer", "lazy", "failover", "tcp", "unix"] };
 pub(super) static SERVICE: Table = Table {

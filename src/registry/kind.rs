@@ -35,6 +35,70 @@ pub enum DiagnosticKind {
         /// What the TOML parser says.
         message: String,
     },
+    /// A file that includes itself.
+    #[error("files include each other: {}", .path.join(" -> "))]
+    IncludeCycle {
+        /// From the file back to itself.
+        path: Vec<Arc<str>>,
+    },
+    /// A file that includes one that includes one, and so on.
+    #[error("files are included {max} deep at most")]
+    IncludedTooDeep {
+        /// How deep they may be.
+        max: usize,
+    },
+    /// More files than one configuration has.
+    #[error("a configuration has at most {max} files")]
+    TooManyFiles {
+        /// How many it may have.
+        max: usize,
+    },
+    /// A text, which is in no directory, that includes a file.
+    #[error("a text cannot include files; load it from a path")]
+    IncludeInText,
+    /// What one file says and an included one, too.
+    #[error("`{key}` is in {file}:{line}, too")]
+    DefinedTwice {
+        /// The key.
+        key: String,
+        /// The file that had it first.
+        file: Arc<str>,
+        /// The line there, from 1.
+        line: usize,
+    },
+    /// A variable that is not set.
+    #[error("the variable `{name}` is not set")]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+    },
+    /// A variable whose value is no text.
+    #[error("the variable `{name}` is not UTF-8")]
+    VariableNotUtf8 {
+        /// Its name.
+        name: String,
+    },
+    /// A dollar sign that begins no variable.
+    #[error("not a variable; write `${{NAME}}` or `${{NAME:-default}}`")]
+    VariableSyntax,
+    /// A text that is not what it must be with its variables expanded. What they are is not shown:
+    /// it may be secret.
+    #[error("`{written}` does not expand to {expected}")]
+    Expanded {
+        /// As it was written.
+        written: String,
+        /// What it must be.
+        expected: String,
+    },
+    /// Two values of which one limits the other, where variables were expanded: what the values are
+    /// is not shown.
+    #[error("`{key}` does not fit `{other}`")]
+    Misfit {
+        /// One of them.
+        key: &'static str,
+        /// The other one.
+        other: &'static str,
+    },
     /// A key that must be there is not.
     #[error("missing `{key}`")]
     Missing {
@@ -247,13 +311,6 @@ pub enum DiagnosticKind {
     },
 }
 
-impl DiagnosticKind {
-    /// Whether one value is right and another is, but not both.
-    pub(super) fn compares(&self) -> bool {
-        matches!(self, Self::MaxBelowInitial { .. } | Self::Above { .. })
-    }
-}
-
-fn listed(words: &[&str]) -> String {
+pub(super) fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

@@ -8,31 +8,32 @@ mod files;
 mod graph;
 mod keys;
 mod kind;
+mod load;
 mod number;
 mod options;
 mod parse;
 mod reader;
 mod report;
+mod secret;
 mod section;
 mod service;
 mod shared;
 mod source;
 mod spelling;
+mod tree;
 mod units;
+mod variables;
 
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
+pub use self::load::RegistryLoader;
 pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::ptr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use self::files::Files;
-use self::report::Report;
 use crate::policy::FailoverPolicy;
 
 /// The services of one services.toml, checked as a whole.
@@ -71,38 +72,18 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Bytes of the largest configuration: 1 MiB.
+    /// Bytes of the largest configuration, all of its files together: 1 MiB. Its variables may add
+    /// as much.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// Reads and checks a file.
+    /// Reads and checks a file, and those that it includes. With overlays above it:
+    /// [`RegistryLoader`].
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with everything that is wrong, if it cannot be read, has more than
-    /// [`MAX_BYTES`](Self::MAX_BYTES), is not UTF-8, not TOML, or does not say what it must. At
-    /// most `MAX_BYTES + 1` bytes are read, whatever the file is.
+    /// [`ConfigError`] with everything that is wrong, as [`RegistryLoader::load`].
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let file: Arc<str> = path.display().to_string().into();
-        let bytes = read(path).map_err(|error| {
-            let kind = DiagnosticKind::Unreadable { kind: error.kind(), reason: error.to_string() };
-            whole_file(file.clone(), kind)
-        })?;
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(whole_file(file, DiagnosticKind::TooLarge { max: Self::MAX_BYTES }));
-        }
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(file, text),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes());
-                let mut report = Report::new();
-                report.error(at..at + 1, DiagnosticKind::NotUtf8);
-                let files = Files::new();
-                let _ = files.add(file.clone(), text.into());
-                Err(refusal(file, &files, report))
-            }
-        }
+        RegistryLoader::new().load(path)
     }
 
     /// Checks a text; errors name it `<string>`.
@@ -112,7 +93,7 @@ impl Registry {
     /// [`ConfigError`] with everything that is wrong, as [`from_path`](Self::from_path).
     #[expect(clippy::should_implement_trait, reason = "it does; this one needs no import")]
     pub fn from_str(text: &str) -> Result<Self, ConfigError> {
-        Self::parse("<string>".into(), text.to_owned())
+        RegistryLoader::new().load_str(text)
     }
 
     /// The service of that name.
@@ -212,20 +193,6 @@ impl Registry {
         }
         branches
     }
-
-    fn parse(file: Arc<str>, text: String) -> Result<Self, ConfigError> {
-        if text.len() > Self::MAX_BYTES {
-            return Err(whole_file(file, DiagnosticKind::TooLarge { max: Self::MAX_BYTES }));
-        }
-        let (files, mut report) = (Files::new(), Report::new());
-        let text = files.add(file.clone(), text).map_or("", |file| &file.text);
-        let mut registry = parse::registry(text, &mut report);
-        if report.count() > 0 {
-            return Err(refusal(file, &files, report));
-        }
-        registry.warnings = report.finish(&files).warnings.into();
-        Ok(registry)
-    }
 }
 
 /// Whether both lead to the same places in the same way; warnings aside.
@@ -243,30 +210,4 @@ impl FromStr for Registry {
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         Self::from_str(text)
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    // Opening a directory succeeds; say what it is instead of what reading it gives.
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-    }
-    let mut bytes = Vec::new();
-    file.take(Registry::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-#[cold]
-fn whole_file(file: Arc<str>, kind: DiagnosticKind) -> ConfigError {
-    let mut report = Report::new();
-    report.error(0..0, kind);
-    let files = Files::new();
-    let _ = files.add(file.clone(), String::new());
-    refusal(file, &files, report)
-}
-
-#[cold]
-fn refusal(file: Arc<str>, files: &Files, report: Report) -> ConfigError {
-    let findings = report.finish(files);
-    ConfigError { file, errors: findings.errors, omitted: findings.omitted }
 }

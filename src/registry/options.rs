@@ -109,8 +109,10 @@ fn backoff(section: &Section<'_>, base: Backoff, report: &mut Report) -> Backoff
     }
     let (initial, max) = (backoff.initial, backoff.max);
     if report.count() == before && max < initial {
-        let written = section.value("max").or_else(|| section.value("initial"));
-        let span = written.map_or(0..0, |value| value.span());
+        // The later one: it may be in an overlay.
+        let written = ["max", "initial"].into_iter().filter_map(|key| section.value(key));
+        let span = written.map(|value| value.span()).max_by_key(|span| span.start);
+        let span = span.unwrap_or(0..0);
         let unwritten = ["max", "initial"].into_iter().find(|key| !section.has(key));
         let help = unwritten.map(|key| format!("`{key}` is its default here; set it too"));
         report.error_with_help(span, DiagnosticKind::MaxBelowInitial { max, initial }, help);

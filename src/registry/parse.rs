@@ -16,12 +16,12 @@ use super::options;
 use super::reader::Reader;
 use super::report::Report;
 use super::section::{Section, type_name, wrong_type};
-use super::service::{Service, Target};
+use super::service::{Service, Target, Written};
 use super::shared::Shared;
 
 /// What the file says, as a whole when nothing was reported.
-pub(super) fn registry(text: &str, report: &mut Report) -> Registry {
-    let mut drafts = drafts(text, report);
+pub(super) fn registry(root: &DeTable<'_>, report: &mut Report) -> Registry {
+    let mut drafts = drafts(root, report);
     graph::check(&drafts, report);
     advice::advise(&drafts, report);
     drafts.sort_by(|left, right| left.name.cmp(&right.name));
@@ -37,19 +37,15 @@ pub(super) fn registry(text: &str, report: &mut Report) -> Registry {
     Registry { services, failovers, disabled, warnings: Box::default() }
 }
 
-/// The services of the file, in its order.
-fn drafts(text: &str, report: &mut Report) -> Vec<Draft> {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    syntax_errors(&errors, report);
-    let root = root.get_ref();
-    let before = report.count();
+/// The services in the order of the files.
+fn drafts(root: &DeTable<'_>, report: &mut Report) -> Vec<Draft> {
     let file = Section::open(root, &keys::FILE, report);
     file.integer("version", &VERSION, report);
     let defaults = Defaults::read(&file, report);
     let help = Some("a service is a table `[services.NAME]`");
     let Some(services) = file.value("services") else {
-        // Where a key is unknown, that is the cause.
-        if report.count() == before {
+        // Where a key is unknown, or a file cannot be read, that is the cause.
+        if report.count() == 0 {
             report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
         }
         return Default::default();
@@ -69,10 +65,12 @@ fn drafts(text: &str, report: &mut Report) -> Vec<Draft> {
     entries.into_iter().map(draft).collect()
 }
 
-fn syntax_errors(errors: &[toml::de::Error], report: &mut Report) {
+/// Reports what is not TOML in a file whose first byte is at `start`.
+pub(super) fn syntax_errors(errors: &[toml::de::Error], start: usize, report: &mut Report) {
     let mut unclosed = false;
     for error in errors {
         let (span, message) = (error.span().unwrap_or(0..0), error.message());
+        let span = start + span.start..start + span.end;
         // An inline table may go on over many lines: all that follows is then taken for its keys.
         let of_inline_table = message.contains("inline table") || message.contains("pairs");
         let help = of_inline_table.then_some("an inline table at or above this may lack its `}`");
@@ -132,6 +130,7 @@ fn draft(
     if let Some(target) = target.filter(|_| report.count() == before) {
         draft.service = Some(Service {
             name: draft.name.clone(),
+            written: Written::new(report.written(&draft.leads)),
             target,
             buffer: buffer.config(),
             lazy: shared.lazy.share(lazy, &defaults.lazy),

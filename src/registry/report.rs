@@ -15,6 +15,18 @@ pub(super) struct Report {
     omitted: usize,
     warnings: Vec<Finding>,
     compares: bool,
+    /// Whether all files were read.
+    is_complete: bool,
+    /// The values that came from variables, by the first byte.
+    expanded: BTreeMap<usize, Expanded>,
+}
+
+/// A value whose text had variables in it.
+struct Expanded {
+    end: usize,
+    /// As it was written; `None` where that is an error already, and whatever else is wrong with it
+    /// a consequence.
+    written: Option<Box<str>>,
 }
 
 struct Finding {
@@ -33,7 +45,14 @@ pub(super) struct Findings {
 
 impl Report {
     pub(super) fn new() -> Self {
-        Self { errors: Vec::new(), omitted: 0, warnings: Vec::new(), compares: true }
+        Self {
+            errors: Vec::new(),
+            omitted: 0,
+            warnings: Vec::new(),
+            compares: true,
+            is_complete: true,
+            expanded: BTreeMap::new(),
+        }
     }
 
     pub(super) fn error(&mut self, span: Range<usize>, kind: DiagnosticKind) {
@@ -49,8 +68,9 @@ impl Report {
         if !self.compares && kind.compares() {
             return;
         }
+        let Some(finding) = self.finding(span, kind, help) else { return };
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(Finding::new(span, kind, help));
+            self.errors.push(finding);
         } else {
             self.omitted += 1;
         }
@@ -64,13 +84,63 @@ impl Report {
         help: Option<impl Into<String>>,
     ) {
         if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(Finding::new(span, kind, help));
+            self.warnings.extend(self.finding(span, kind, help));
+        }
+    }
+
+    /// The value at `span` was `written` with variables, and is not to be shown otherwise.
+    pub(super) fn expanded(&mut self, span: Range<usize>, written: Box<str>) {
+        self.expanded.insert(span.start, Expanded { end: span.end, written: Some(written) });
+    }
+
+    /// The value at `span` is of no use, and everything is said of it.
+    pub(super) fn spoilt(&mut self, span: Range<usize>) {
+        self.expanded.insert(span.start, Expanded { end: span.end, written: None });
+    }
+
+    /// The text of the value at `span` as it was written, if it had variables in it.
+    pub(super) fn written(&self, span: &Range<usize>) -> Option<&str> {
+        self.origin(span)?.written.as_deref()
+    }
+
+    /// Whether the value at `span` is of no use.
+    pub(super) fn is_spoilt(&self, span: &Range<usize>) -> bool {
+        self.origin(span).is_some_and(|value| value.written.is_none())
+    }
+
+    fn origin(&self, span: &Range<usize>) -> Option<&Expanded> {
+        let (_, value) = self.expanded.range(..=span.start).next_back()?;
+        (span.start < value.end).then_some(value)
+    }
+
+    /// A finding without anything that came from a variable; none for a consequence.
+    fn finding(
+        &self,
+        span: Range<usize>,
+        kind: DiagnosticKind,
+        help: Option<impl Into<String>>,
+    ) -> Option<Finding> {
+        if self.expanded.is_empty() {
+            return Some(Finding::new(span, kind, help));
+        }
+        let kind = kind.without_values();
+        match self.origin(&span) {
+            Some(value) => {
+                let kind = kind.of_expanded(value.written.as_deref()?);
+                Some(Finding::new(span, kind, None::<String>))
+            }
+            None => Some(Finding::new(span, kind, help)),
         }
     }
 
     /// From now on no value is held against another one: what it inherits may be what is wrong.
     pub(super) fn compare_no_more(&mut self) {
         self.compares = false;
+    }
+
+    /// A file could not be read: what is not known may stand there.
+    pub(super) fn file_is_missing(&mut self) {
+        self.is_complete = false;
     }
 
     /// How many errors there are; what is read between two equal counts is good.
@@ -85,7 +155,7 @@ impl Report {
     }
 
     pub(super) fn finish(self, files: &Files) -> Findings {
-        let Self { errors, omitted, warnings, .. } = self;
+        let Self { errors, omitted, warnings, is_complete, .. } = self;
         if errors.is_empty() && warnings.is_empty() {
             return Findings { errors: Vec::new(), omitted, warnings: Vec::new() };
         }
@@ -94,7 +164,7 @@ impl Report {
             findings.into_iter().map(|finding| finding.place(files, &lines)).collect()
         };
         let (mut errors, warnings) = (place(errors), place(warnings));
-        drop_consequences(&mut errors, &lines);
+        drop_consequences(&mut errors, is_complete, &lines);
         let diagnose = |mut placed: Vec<Placed>, is_warning| -> Vec<Diagnostic> {
             placed.sort_by_key(|placed| (placed.file, placed.finding.span.start));
             placed.into_iter().map(|placed| placed.diagnose(files, &lines, is_warning)).collect()
@@ -137,7 +207,7 @@ impl Placed {
 /// After a syntax error the parser goes on with what it could make of the text. What is then
 /// missing, unknown, or wrong on the same line, would send the reader to the wrong place; so would
 /// what stands under a header that could not be read.
-fn drop_consequences(errors: &mut Vec<Placed>, lines: &[Lines<'_>]) {
+fn drop_consequences(errors: &mut Vec<Placed>, is_complete: bool, lines: &[Lines<'_>]) {
     let mut damage = BTreeMap::new();
     let is_within = |damage: &BTreeMap<(usize, usize), usize>, file: usize, line: usize| {
         damage.range((file, 0)..(file, line)).any(|(_, end)| line < *end)
@@ -153,12 +223,12 @@ fn drop_consequences(errors: &mut Vec<Placed>, lines: &[Lines<'_>]) {
         entry.insert(end_of_damage(&lines[*file], *line));
         true
     });
-    if damage.is_empty() {
-        return;
-    }
+    // What is not known may stand in a file that is not there.
+    let is_complete = is_complete && damage.is_empty();
     errors.retain(|Placed { file, line, finding }| match finding.kind {
         DiagnosticKind::Syntax { .. } => true,
-        DiagnosticKind::Missing { .. } | DiagnosticKind::UnknownTarget { .. } => false,
+        DiagnosticKind::UnknownTarget { .. } => is_complete,
+        DiagnosticKind::Missing { .. } => damage.is_empty(),
         _ => !damage.contains_key(&(*file, *line)) && !is_within(&damage, *file, *line),
     });
 }

@@ -15,9 +15,10 @@ use crate::policy::LazyPolicy;
 /// Where a composite takes an endpoint service as a target, it takes its place and its link's
 /// options; the buffer and the lazy policy are the composite's own, since its stack has one buffer
 /// above all links.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Service {
     pub(super) name: Arc<str>,
+    pub(super) written: Written,
     pub(super) target: Target,
     pub(super) buffer: BufferConfig,
     // What a sink is built by, it shares with its service.
@@ -70,6 +71,46 @@ impl Service {
     #[must_use]
     pub fn unix(&self) -> &UnixOptions {
         &self.unix
+    }
+}
+
+/// What came from variables is shown as it was written: it may be secret.
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Service");
+        shown.field("name", &self.name);
+        match &self.written.0 {
+            Some(written) => shown.field("endpoint", &written.endpoint),
+            None => shown.field("target", &self.target),
+        };
+        shown
+            .field("buffer", &self.buffer)
+            .field("lazy", &self.lazy)
+            .field("tcp", &self.tcp)
+            .field("unix", &self.unix)
+            .finish()
+    }
+}
+
+/// What was written with variables, where anything was. Services differ by what they are, not by
+/// this; and few have it, so that it is one word in the others.
+#[derive(Clone)]
+pub(super) struct Written(Option<Box<AsWritten>>);
+
+#[derive(Clone)]
+struct AsWritten {
+    endpoint: Box<str>,
+}
+
+impl Written {
+    pub(super) fn new(endpoint: Option<&str>) -> Self {
+        Self(endpoint.map(|endpoint| Box::new(AsWritten { endpoint: endpoint.into() })))
+    }
+}
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 

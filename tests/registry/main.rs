@@ -1,5 +1,6 @@
 //! The registry through its public API: what is read, what is refused, and with which words.
 
+mod files;
 mod hostile;
 mod reading;
 mod refusing;

@@ -5,7 +5,9 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-use torq_message_sink::{ConfigError, DiagnosticKind, ErrorKind, Registry, SinkError};
+use torq_message_sink::{
+    ConfigError, DiagnosticKind, ErrorKind, Registry, RegistryLoader, SinkError,
+};
 
 fn refuse(text: &str) -> ConfigError {
     Registry::from_str(text).expect_err("refused")
@@ -26,26 +28,35 @@ impl Drop for Scratch {
     }
 }
 
-/// Each `config_errors/NAME.toml` is refused with the words of `config_errors/NAME.txt`. With
-/// `UPDATE=1` the words are written instead, for a look at the difference.
+/// Each `config_errors/NAME.toml` is refused with the words of `config_errors/NAME.txt`, and so is
+/// `services.toml` of each folder there, under its overlays if it has any. With `UPDATE=1` the words
+/// are written instead, for a look at the difference.
 #[test]
 fn every_broken_file_has_its_words() {
-    let broken = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_errors");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_errors");
     let update = env::var_os("UPDATE").is_some();
     let mut files = 0;
     let mut wrong = Vec::new();
-    for entry in fs::read_dir(broken).expect("the directory is there") {
+    for entry in fs::read_dir(&corpus).expect("the directory is there") {
         let path = entry.expect("readable").path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
+        let broken = if path.is_dir() { path.join("services.toml") } else { path.clone() };
+        if broken.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
         files += 1;
-        let Err(error) = Registry::from_path(&path) else {
-            panic!("{} is accepted", path.display())
-        };
-        // The words name the file as it was given; the snapshot must not know where that is.
-        let name = path.file_name().expect("a file").to_string_lossy();
-        let words = error.to_string().replace(error.file(), &name) + "\n";
+        let mut loader = RegistryLoader::new().with_variables(variable);
+        for overlay in ["overlay.toml", "overlay2.toml"] {
+            let overlay = path.join(overlay);
+            if overlay.exists() {
+                loader = loader.with_overlay(overlay);
+            }
+        }
+        let Err(error) = loader.load(&broken) else { panic!("{} is accepted", path.display()) };
+        // The words name the files as they were given; the snapshot must not know where that is.
+        let here = corpus.display().to_string() + "/";
+        let words = error.to_string().replace(&here, "") + "\n";
+        assert!(!words.contains(SECRET), "{words}");
+        assert!(!format!("{error:?}").contains(SECRET), "{error:?}");
         let expected = path.with_extension("txt");
         if update {
             fs::write(expected, words).expect("written");
@@ -55,6 +66,20 @@ fn every_broken_file_has_its_words() {
     }
     assert!(files >= 80, "only {files} files");
     assert!(wrong.is_empty(), "these differ from their snapshots:\n\n{}", wrong.join("\n"));
+}
+
+/// What no error may show.
+const SECRET: &str = "hunter2";
+
+/// The variables of the broken files.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "SECRET" => Some(SECRET.to_owned()),
+        "SECRET_PATH" => Some(format!("/run/{}", SECRET.repeat(20))),
+        "DAY" => Some("24h".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
 }
 
 #[test]
