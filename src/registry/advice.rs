@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::graph::Draft;
+use super::draft::Draft;
 use super::kind::DiagnosticKind as Kind;
 use super::report::Report;
 use super::service::Target;

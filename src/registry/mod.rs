@@ -4,10 +4,12 @@ mod advice;
 mod buffer;
 mod defaults;
 mod diagnostic;
+mod draft;
 mod files;
 mod graph;
 mod keys;
 mod kind;
+mod leaves;
 mod load;
 mod number;
 mod options;
@@ -72,9 +74,9 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Bytes of the largest configuration, all of its files together: 1 MiB. Its variables may add
+    /// Bytes of the largest configuration, all of its files together: 4 MiB. Its variables may add
     /// as much.
-    pub const MAX_BYTES: usize = 1 << 20;
+    pub const MAX_BYTES: usize = 4 << 20;
 
     /// Reads and checks a file, and those that it includes. With overlays above it:
     /// [`RegistryLoader`].

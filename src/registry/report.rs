@@ -148,10 +148,10 @@ impl Report {
         self.errors.len() + self.omitted
     }
 
-    /// Whether looking for a nearest spelling is still worth its time: in a file of nothing but
+    /// Whether looking for a nearest spelling among so many is still worth its time: in a file of nothing but
     /// errors the time would grow with the square of its size.
-    pub(super) fn wants_hints(&self) -> bool {
-        self.errors.len() < MAX_HINTS
+    pub(super) fn wants_hints(&self, candidates: usize) -> bool {
+        self.errors.len() < MAX_HINTS && self.errors.len() * candidates < MAX_CANDIDATES
     }
 
     pub(super) fn finish(self, files: &Files) -> Findings {
@@ -252,6 +252,9 @@ const MAX_WARNINGS: usize = 100;
 
 /// Errors that get a nearest spelling.
 const MAX_HINTS: usize = 100;
+
+/// Candidates for a nearest spelling that are looked at, over all errors: about 0.1 s.
+const MAX_CANDIDATES: usize = 500_000;
 
 /// Longest help.
 const HELP_CHARS: usize = 200;

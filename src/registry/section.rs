@@ -23,7 +23,7 @@ impl<'t> Section<'t> {
     /// Reports every key that the format does not have here.
     pub(super) fn open(table: &'t DeTable<'t>, format: &Table, report: &mut Report) -> Self {
         for (key, _) in table.iter().filter(|(key, _)| !format.has(key.get_ref())) {
-            let (kind, help) = format.refusal(key.get_ref(), report.wants_hints());
+            let (kind, help) = format.refusal(key.get_ref(), report.wants_hints(1));
             report.error_with_help(key.span(), kind, help);
         }
         Self { table }
