@@ -51,15 +51,18 @@ impl Drop for Services {
     }
 }
 
-/// Puts the endpoints in, and turns the counting of messages on.
+/// Puts the endpoints of the targets in, and turns the counting of messages on.
 fn adapt(sample: &str, endpoints: &[Endpoint; 2]) -> String {
     let mut text = String::new();
+    let mut service = "";
     for line in sample.lines() {
-        let [tcp, unix] = endpoints;
-        text += &match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["endpoint", "=", quoted, ..] if quoted.starts_with("\"tcp:") => assign(tcp),
-            ["endpoint", "=", quoted, ..] if quoted.starts_with("\"unix:") => assign(unix),
-            ["counting", "=", ..] => "counting = true".to_owned(),
+        if let Some((name, _)) = line.strip_prefix("[services.").and_then(|l| l.split_once(']')) {
+            service = name;
+        }
+        let target = TARGETS.iter().position(|target| *target == service);
+        text += &match (&line.split_whitespace().collect::<Vec<_>>()[..], target) {
+            (["endpoint", "=", ..], Some(target)) => assign(&endpoints[target]),
+            (["counting", "=", ..], _) => "counting = true".to_owned(),
             _ => line.to_owned(),
         };
         text.push('\n');

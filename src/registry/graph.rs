@@ -76,11 +76,11 @@ impl<'d> Walk<'d, '_> {
         for ((target, span), child) in draft.names().iter().zip(children) {
             match child {
                 None => self.report_unknown(target, span),
-                Some(child) if !self.leaves.is_new(*child) => {
+                Some(child) if self.leaves.is_new(*child) => {}
+                Some(_) => {
                     let kind = Kind::DuplicateTarget { target: target.clone() };
                     self.report.error(span.clone(), kind);
                 }
-                Some(child) => self.check_pattern(at, *child, span),
             }
         }
     }
@@ -95,18 +95,6 @@ impl<'d> Walk<'d, '_> {
         });
         let kind = Kind::UnknownTarget { target: target.clone() };
         self.report.error_with_help(span.clone(), kind, help);
-    }
-
-    /// A composite within another is flattened, so it must be of the same pattern.
-    fn check_pattern(&mut self, at: usize, child: usize, span: &Range<usize>) {
-        let (within, pattern) = (self.drafts[at].pattern, self.drafts[child].pattern);
-        if let (Some(within), Some(pattern)) = (within, pattern)
-            && within != pattern
-        {
-            let target = self.drafts[child].name.clone();
-            let kind = Kind::MixedPatterns { target, pattern, within };
-            self.report.error(span.clone(), kind);
-        }
     }
 
     /// Depth first, with a path of our own instead of recursion: a file may chain thousands.

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::Pattern;
 use crate::endpoint::EndpointError;
 
 /// What is wrong, with the words and numbers that were found. Its text is the message of a
@@ -229,8 +228,8 @@ pub enum DiagnosticKind {
         /// As it was written.
         target: Arc<str>,
     },
-    /// A service that one composite reaches twice, so that it would get each message twice.
-    #[error("`{target}` is a target twice and would get each message twice")]
+    /// A service that one composite reaches twice.
+    #[error("`{target}` is a target twice; a stack leads to each service once")]
     DuplicateTarget {
         /// Its name.
         target: Arc<str>,
@@ -261,16 +260,6 @@ pub enum DiagnosticKind {
     /// A warning: a composite that composes nothing.
     #[error("a composite over a single target")]
     OneTarget,
-    /// A composite within one of another pattern.
-    #[error("`{target}` is a {pattern}, which this version does not support within a {within}")]
-    MixedPatterns {
-        /// Its name.
-        target: Arc<str>,
-        /// Its pattern.
-        pattern: Pattern,
-        /// The pattern of the composite that it is a target of.
-        within: Pattern,
-    },
     /// A composite that leads back to itself.
     #[error("`targets` form a cycle: {}", .path.join(" -> "))]
     Cycle {
@@ -290,14 +279,14 @@ pub enum DiagnosticKind {
         max: usize,
     },
     /// A quorum of more than there are.
-    #[error("the quorum is {quorum}, but only {endpoints} of the endpoints gate")]
+    #[error("the quorum is {quorum}, but only {targets} of the targets gate")]
     QuorumTooLarge {
         /// How many are to be waited for.
         quorum: u16,
-        /// How many there are.
-        endpoints: usize,
+        /// How many there are, those of nested fan-outs one by one.
+        targets: usize,
     },
-    /// A quorum within another composite.
+    /// A quorum within another fan-out.
     #[error("`{target}` waits for a quorum and cannot be a target")]
     NestedQuorum {
         /// Its name.

@@ -104,7 +104,7 @@ impl<'d> Leaves<'d> {
             && usize::from(*quorum) > gating
             && all_known
         {
-            let kind = Kind::QuorumTooLarge { quorum: *quorum, endpoints: gating };
+            let kind = Kind::QuorumTooLarge { quorum: *quorum, targets: gating };
             let help = "those that are disabled or below a `best_effort` do not gate";
             report.error_with_help(span.clone(), kind, Some(help));
             return false;

@@ -183,8 +183,8 @@ pub enum Isolation {
     /// None does: who cannot keep up misses messages, as in a
     /// [`BestEffort`](crate::BestEffort).
     BestEffort,
-    /// So many endpoints set the pace, whichever they are: at least one, and not more than gate. As
-    /// in a [`Quorum`](crate::Quorum).
+    /// So many targets set the pace, whichever they are: at least one, and not more than gate. As in
+    /// a [`Quorum`](crate::Quorum).
     Quorum(u16),
 }
 

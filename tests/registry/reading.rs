@@ -21,7 +21,18 @@ fn service<'r>(registry: &'r Registry, name: &str) -> &'r Service {
 fn sample_says_what_it_says() {
     let registry = read(SAMPLE);
     let names: Vec<_> = registry.services().map(|service| &**service.name()).collect();
-    assert_eq!(names, ["market_data", "market_data_relay", "signals", "strategy_a"]);
+    let expected = [
+        "audit",
+        "everyone",
+        "market_data",
+        "market_data_relay",
+        "observers",
+        "recorder",
+        "signals",
+        "strategy_a",
+    ];
+    assert_eq!(names, expected);
+    assert!(registry.is_disabled("replay"));
 
     let direct = service(&registry, "strategy_a");
     let Target::Endpoint { role, endpoint, .. } = direct.target() else { panic!("an endpoint") };
@@ -52,7 +63,7 @@ fn sample_states_the_defaults() {
     let without: Vec<_> = lines.filter(|line| !line.contains("the defaults;")).collect();
     let registry = read(SAMPLE);
     let bare = read(&without.join("\n"));
-    for name in ["strategy_a", "market_data_relay", "signals"] {
+    for name in ["strategy_a", "market_data_relay", "recorder", "signals"] {
         assert_eq!(service(&registry, name), service(&bare, name));
     }
     let policy = FailoverPolicy::new();
@@ -242,7 +253,8 @@ fn what_is_harmless_is_a_warning() {
    = help: its target does the same alone"#
     );
     assert!(registry.warnings().iter().all(Diagnostic::is_warning));
-    assert!(read(SAMPLE).warnings().is_empty());
+    let told: Vec<_> = read(SAMPLE).warnings().iter().map(Diagnostic::message).collect();
+    assert_eq!(told, ["`replay` is disabled, and left out"]);
 }
 
 #[test]
@@ -344,4 +356,33 @@ fn disabled_services_are_left_out() {
     assert_eq!(leaves, ["a", "c"]);
     let told: Vec<_> = registry.warnings().iter().map(Diagnostic::message).collect();
     assert_eq!(told, ["`b` is disabled, and left out"]);
+}
+
+#[test]
+fn composites_of_all_patterns_may_be_nested() {
+    let registry = read(
+        r#"
+        [services]
+        a = { type = "direct", endpoint = "tcp://host:1" }
+        b = { type = "direct", endpoint = "tcp://host:2" }
+        c = { type = "direct", endpoint = "tcp://host:3" }
+        d = { type = "direct", endpoint = "tcp://host:4" }
+        pair = { type = "composite", pattern = "failover", targets = ["a", "b"] }
+        [services.two_of_three]
+        type = "composite"
+        pattern = "fanout"
+        targets = ["pair", "c", "d"]
+        isolation = { quorum = 2 }
+        [services.e]
+        type = "direct"
+        endpoint = "tcp://host:1"
+        [services.top]
+        type = "composite"
+        pattern = "failover"
+        targets = ["two_of_three", "e"]
+        "#,
+    );
+    let leaves: Vec<_> =
+        registry.leaves(service(&registry, "top")).iter().map(|leaf| &**leaf.name()).collect();
+    assert_eq!(leaves, ["a", "b", "c", "d", "e"]);
 }
