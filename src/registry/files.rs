@@ -29,11 +29,8 @@ impl Files {
 
     /// Adds a file behind the others. A byte order mark is left out, so that the columns of the
     /// first line are those that an editor shows.
-    pub(super) fn add(&self, name: Arc<str>, text: String) -> Option<&File> {
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        };
+    pub(super) fn add(&self, name: Arc<str>, text: &str) -> Option<&File> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let slot = self.slots.get(self.count.get())?;
         // The end of a file is a place of its own.
         let start = self.iter().last().map_or(0, |last| last.start + last.text.len() + 1);

@@ -104,7 +104,7 @@ impl<'v> RegistryLoader<'v> {
     /// As [`load`](Self::load).
     pub fn load_str(&self, text: &str) -> Result<Registry, ConfigError> {
         let name: Arc<str> = "<string>".into();
-        self.load_from(name.clone(), |load| load.text(name, text.to_owned(), None, None))
+        self.load_from(name.clone(), |load| load.text(name, text, None, None))
     }
 
     fn load_from(
@@ -184,14 +184,17 @@ impl<'f> Load<'f, '_> {
                 return self.refuse(name, at, kind);
             }
         };
+        if !self.has_room(bytes.len()) {
+            return self.refuse(name, at, Kind::TooLarge { max: Registry::MAX_BYTES });
+        }
         self.read.push(real.clone());
         self.open.push((real, name.clone()));
         let table = match String::from_utf8(bytes) {
-            Ok(text) => self.text(name, text, path.parent(), at),
+            Ok(text) => self.text(name, &text, path.parent(), at),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                if let Some(file) = self.files.add(name, text) {
+                let text = String::from_utf8_lossy(error.as_bytes());
+                if let Some(file) = self.files.add(name, &text) {
                     let place = file.start + valid;
                     self.report.file_is_missing();
                     self.report.error(place..place + 1, Kind::NotUtf8);
@@ -207,11 +210,11 @@ impl<'f> Load<'f, '_> {
     fn text(
         &mut self,
         name: Arc<str>,
-        text: String,
+        text: &str,
         directory: Option<&Path>,
         at: Option<Range<usize>>,
     ) -> Option<DeTable<'f>> {
-        if self.files.bytes() + text.len() > Registry::MAX_BYTES {
+        if !self.has_room(text.len()) {
             return self.refuse(name, at, Kind::TooLarge { max: Registry::MAX_BYTES });
         }
         let Some(file) = self.files.add(name.clone(), text) else {
@@ -262,6 +265,11 @@ impl<'f> Load<'f, '_> {
         }
     }
 
+    /// Whether so many bytes more are not too many, all files together.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.files.bytes() + bytes <= Registry::MAX_BYTES
+    }
+
     /// Reports a file as a whole, at the place that includes it where there is one.
     fn refuse(
         &mut self,
@@ -271,7 +279,7 @@ impl<'f> Load<'f, '_> {
     ) -> Option<DeTable<'f>> {
         let span = at.or_else(|| {
             // So that the error has a file to name.
-            let file: &File = self.files.add(name, String::new())?;
+            let file: &File = self.files.add(name, "")?;
             Some(file.start..file.start)
         });
         self.report.file_is_missing();

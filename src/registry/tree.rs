@@ -79,6 +79,7 @@ fn merge_within<'t>(
         let is_whole = how == Merge::Part && depth == IN_SERVICES;
         let below = if depth == 0 && name == "services" { IN_SERVICES } else { depth + 2 };
         let place = known.0.span();
+        let is_whole = is_whole || depth > MAX_DEPTH;
         if !is_whole && known.1.get_ref().is_table() && value.get_ref().is_table() {
             if let Some(DeValue::Table(known)) = into.get_mut(&*name).map(Spanned::get_mut)
                 && let DeValue::Table(value) = value.into_inner()

@@ -247,3 +247,14 @@ fn files_together_are_bounded() {
         assert_eq!(error.errors()[0].line(), 1);
     }
 }
+
+#[test]
+fn deep_tables_are_put_together() {
+    let deep = format!("{}a = 1", "a.".repeat(70));
+    let nested = format!("x = {}{deep}{}", "{ b = ".repeat(70), " }".repeat(70));
+    let nested = nested.replace(&deep, &format!("{{ {deep} }}"));
+    let directory = directory(&[("services.toml", &nested), ("overlay.toml", &nested)]);
+    let loader = RegistryLoader::new().with_overlay(directory.path().join("overlay.toml"));
+    let error = loader.load(directory.path().join("services.toml")).expect_err("no services");
+    assert_eq!(error.errors()[0].message(), "unknown key `x`");
+}
