@@ -8,8 +8,8 @@ use torq_message_sink::{
     Backoff, Buffered, Circuit, CircuitBreaker, Conflate, ConnectionEnd, Deadline, Encode,
     Endpoint, EndpointError, Event, Failover, Fanout, FrameError, Lanes, Lazy, LazyPolicy,
     LeafReport, LeastLoaded, LengthPrefixed, MemoryConnector, MemoryIo, MemoryPeer, MemorySink,
-    MemoryStream, MessageSink, Rate, RateLimit, Report, RoundRobin, Shared, SinkError, TcpSink,
-    TryFeedError, UnixSink, future, shared,
+    MemoryStream, MessageSink, Rate, RateLimit, RegistryLoader, Report, RoundRobin, Shared,
+    SinkError, TcpSink, TryFeedError, UnixSink, future, shared,
 };
 
 type Stack = Lazy<Buffered<Fanout<(TcpSink, UnixSink)>>>;
@@ -38,6 +38,7 @@ fn sinks_and_links_are_send_sync_unpin() {
     all_are!(Everything: RateLimit<Sinks>, CircuitBreaker<Sinks>, LeastLoaded<Vec<Sinks>>);
     all_are!(Everything: Deadline<Stack>, Conflate<Stack>, Lanes<Deadline<Stack>, 3>);
     all_are!(Everything: Shared<Stack>);
+    all_are!(Everything: RegistryLoader<'static>);
     all_are!(Everything: MemoryConnector, MemoryIo, MemoryPeer, MemoryStream);
     all_are!(Everything: Scripted<MemoryConnector>, ScriptedIo<MemoryIo>, ScriptedSink, SinkPeer);
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use torq_message_sink::{ConfigError, Registry, Service, Target};
+use torq_message_sink::{ConfigError, Registry, RegistryLoader, Service, Target};
 
 use self::plan::Plan;
 
@@ -34,17 +34,25 @@ fuzz_target!(|data: &[u8]| match data {
 
 /// Whether it is accepted.
 fn check(text: &str) -> bool {
-    match Registry::from_str(text) {
+    let variable = |name: &str| (name == "SECRET").then(|| SECRET.to_owned());
+    match RegistryLoader::new().with_variables(variable).load_str(text) {
         Ok(registry) => {
             check_registry(&registry);
+            let shown = format!("{registry:?}");
+            assert!(!shown.contains(SECRET) || text.contains(SECRET));
             true
         }
         Err(error) => {
             check_error(text, &error);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(SECRET) || text.contains(SECRET));
             false
         }
     }
 }
+
+/// What no error may show.
+const SECRET: &str = "hunter2";
 
 fn check_registry(registry: &Registry) {
     for service in registry.services() {

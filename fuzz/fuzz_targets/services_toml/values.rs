@@ -13,7 +13,8 @@ pub(crate) enum Scope {
     All,
     Tcp,
     Unix,
-    Composite,
+    Fanout,
+    Failover,
 }
 
 pub(crate) struct Values {
@@ -42,18 +43,20 @@ const fn key(
     Key { name, scope, values: Values { right, wrong } }
 }
 
-use Scope::{All, Composite, Tcp, Unix};
+use Scope::{All, Failover, Fanout, Tcp, Unix};
 
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Key] = &[
     key("buffer.capacity", All, &["64", "'64B'", "'64KiB'", "1073741824", "'1GiB'"],
-        &["63", "'63B'", "1073741825", "'2GiB'", "-1", "'64'", "64.0"]),
+        // The last of them are within the limits in a multiplication that wraps around.
+        &["63", "'63B'", "1073741825", "'2GiB'", "-1", "'64'", "64.0", "'17179869185GiB'",
+            "'18446744073709551615GiB'", "18446744073709551680"]),
     key("buffer.max_frame", All, &["1", "'1B'", "'1GB'", "1073741824"],
         &["0", "'0B'", "1073741825", "'1 MiB'", "true"]),
     key("buffer.when_full", All, &["'wait'", "'drop_newest'", "'drop_oldest'", "'error'"],
         &["'drop'", "'never'", "1"]),
     key("lazy.connect_timeout", All, &["'1ms'", "'1000us'", "'5s'", "'8760h'"],
-        &["'999us'", "'0s'", "'8761h'", "'off'", "5", "'5'"]),
+        &["'999us'", "'0s'", "'8761h'", "'off'", "5", "'5'", "'5124095577h'"]),
     key("lazy.backoff", All,
         &["{}", "{ initial = '1ms', max = '1ms' }", "{ max = '8760h', multiplier = 1 }", "{ multiplier = 1000 }"],
         &["{ initial = '2ms', max = '1ms' }", "{ initial = '0s' }", "{ multiplier = 0.99 }",
@@ -69,10 +72,15 @@ pub(crate) const KEYS: &[Key] = &[
     key("tcp.user_timeout", Tcp, &["'1ms'", "'596h'", "'off'"], &["'999us'", "'597h'"]),
     key("tcp.send_buffer", Tcp, &["4096", "'1GiB'", "'auto'"], &["4095", "1073741825", "'none'"]),
     key("unix.send_buffer", Unix, &["'4KiB'", "1073741824", "'auto'"], &["'4KB'", "'4095B'"]),
-    key("isolation", Composite, &["'all'", "'best_effort'", "{ quorum = 1 }", "{ quorum = 2 }"],
+    key("isolation", Fanout, &["'all'", "'best_effort'", "{ quorum = 1 }", "{ quorum = 2 }"],
         &["'quorum'", "'none'", "{}", "{ quorum = 0 }", "{ quorum = 513 }", "{ quorum = '1' }", "{ of = 1 }", "1"]),
+    key("failover.attempts", Failover, &["1", "4294967295"], &["0", "4294967296", "'1'"]),
+    key("failover.stall_timeout", Failover, &["'off'", "'1ms'", "'8760h'"], &["'0s'", "30"]),
+    key("failover.probes", Failover, &["0", "3"], &["-1", "'off'"]),
+    key("failover.probe_interval", Failover, &["'1ms'", "'5s'"], &["'off'", "'0s'"]),
+    key("failover.hold", Failover, &["'0s'", "'8760h'"], &["'8761h'", "0"]),
     key("preamble", Unix, &["'none'"], &["'torq'", "0"]),
-    key("buffer.high_water", All, &["1", "'64B'", "64"], &["0", "1073741825", "'off'"]),
+    key("buffer.high_water", All, &["1", "'64B'", "64", "'off'"], &["0", "1073741825", "'on'"]),
     // Below every high one; right only beside one.
     key("buffer.low_water", All, &["0", "'1B'"], &["-1", "'2GiB'"]),
     key("buffer.max_delay", All, &["'1ms'", "'8760h'", "'off'"], &["'999us'", "'0s'", "5"]),
