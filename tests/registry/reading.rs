@@ -22,6 +22,7 @@ fn sample_says_what_it_says() {
     let registry = read(SAMPLE);
     let names: Vec<_> = registry.services().map(|service| &**service.name()).collect();
     let expected = [
+        "archive",
         "audit",
         "everyone",
         "market_data",
