@@ -59,8 +59,8 @@ pub use crate::link::{
 pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
 pub use crate::registry::{
-    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Isolation, Pattern, Registry, Role,
-    Service, Target,
+    Budget, BufferConfig, ConfigError, Cost, Diagnostic, DiagnosticKind, Isolation, Pattern,
+    Registry, Role, Service, ServiceBudget, Target,
 };
 pub use crate::sink::{
     ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,

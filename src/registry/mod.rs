@@ -1,5 +1,6 @@
 //! services.toml as plain data: parsed once into types that cannot be wrong. No runtime, no socket.
 
+mod budget;
 mod diagnostic;
 mod graph;
 mod keys;
@@ -15,6 +16,7 @@ mod source;
 mod spelling;
 mod units;
 
+pub use self::budget::{Budget, Cost, ServiceBudget};
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
 pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
