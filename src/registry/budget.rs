@@ -1,5 +1,6 @@
 //! What the stacks of a file take at most, computed before anything starts.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
@@ -201,10 +202,28 @@ impl Registry {
     /// ```
     #[must_use]
     pub fn budget(&self) -> Budget {
-        Budget { services: self.services().map(|service| self.budget_of(service)).collect() }
+        let mut walk = Walk { registry: self, known: HashMap::new() };
+        Budget { services: self.services().map(|service| walk.budget(service)).collect() }
     }
+}
 
-    fn budget_of(&self, service: &Service) -> ServiceBudget {
+/// The way through all composites, each of which is looked into once.
+struct Walk<'r> {
+    registry: &'r Registry,
+    known: HashMap<(&'r str, bool), Parts>,
+}
+
+/// What a stack is made of below its buffer.
+#[derive(Clone, Copy, Default)]
+struct Parts {
+    links: u64,
+    /// Links that may have to finish a frame from memory of their own, at the same time.
+    tails: u64,
+    failovers: u64,
+}
+
+impl<'r> Walk<'r> {
+    fn budget(&mut self, service: &'r Service) -> ServiceBudget {
         let buffer = service.buffer();
         let capacity = buffer.capacity() as u64;
         let framing = LengthPrefixed::with_max_frame(buffer.max_frame());
@@ -221,48 +240,45 @@ impl Registry {
     }
 
     /// What stands below the buffer of a service. `may_lag` says whether frames are left out that
-    /// one of its links may have begun. Composites are as deep as the registry allows, which is not
-    /// deep.
-    fn parts(&self, service: &Service, may_lag: bool) -> Parts {
+    /// one of its links may have begun. Composites are nested as deep as the registry lets them,
+    /// which is not deep.
+    fn parts(&mut self, service: &'r Service, may_lag: bool) -> Parts {
         let (pattern, isolation, targets) = match service.target() {
             Target::Composite { pattern, isolation, targets } => (*pattern, *isolation, targets),
             Target::Endpoint { .. } => {
                 return Parts { links: 1, tails: u64::from(may_lag), failovers: 0 };
             }
         };
+        let key = (&**service.name(), may_lag);
+        if let Some(parts) = self.known.get(&key) {
+            return *parts;
+        }
         let lag = may_lag || isolation != Isolation::All || pattern == Pattern::RoundRobin;
-        let mut sum = Parts::default();
+        let mut parts = Parts::default();
         // Of a failover those that may have begun a frame: the target on duty, and the one that it
         // was before, which says goodbye.
         let mut most = [0; 2];
-        for target in targets.iter().filter_map(|name| self.get(name)) {
-            let parts = self.parts(target, lag);
-            sum.links += parts.links;
-            sum.tails += parts.tails;
-            sum.failovers += parts.failovers;
-            most = [most[0].max(parts.tails), most[1].max(parts.tails.min(most[0]))];
+        let registry = self.registry;
+        for target in targets.iter().filter_map(|name| registry.get(name)) {
+            let Parts { links, tails, failovers } = self.parts(target, lag);
+            parts.links += links;
+            parts.tails += tails;
+            parts.failovers += failovers;
+            most = [most[0].max(tails), most[1].max(tails.min(most[0]))];
         }
         match (pattern, isolation) {
             (Pattern::Failover, _) => {
-                (sum.tails, sum.failovers) = (most[0] + most[1], sum.failovers + 1);
+                (parts.tails, parts.failovers) = (most[0] + most[1], parts.failovers + 1);
             }
             // Who is left behind is behind K others, none of which is left behind by that.
             (_, Isolation::Quorum(needed)) if !may_lag => {
-                sum.tails = sum.tails.min(sum.links.saturating_sub(u64::from(needed)));
+                parts.tails = parts.tails.min(parts.links.saturating_sub(u64::from(needed)));
             }
             _ => {}
         }
-        sum
+        self.known.insert(key, parts);
+        parts
     }
-}
-
-/// What a stack is made of below its buffer.
-#[derive(Clone, Copy, Default)]
-struct Parts {
-    links: u64,
-    /// Links that may have to finish a frame from memory of their own, at the same time.
-    tails: u64,
-    failovers: u64,
 }
 
 // Bytes that are taken beside what the configuration says. tests/budget.rs measures that they are

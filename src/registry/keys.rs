@@ -10,7 +10,10 @@ pub(super) struct Table {
     keys: &'static [&'static str],
 }
 
-pub(super) static FILE: Table = Table { path: "the top of the file", keys: &["services"] };
+pub(super) static FILE: Table =
+    Table { path: "the top of the file", keys: &["limits", "services"] };
+pub(super) static LIMITS: Table =
+    Table { path: "[limits]", keys: &["bytes", "fds", "tasks", "services"] };
 pub(super) static SERVICE: Table = Table {
     path: "[services.NAME]",
     keys: &[
@@ -65,8 +68,8 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 9] =
-    [&FILE, &SERVICE, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+static ALL: [&Table; 10] =
+    [&FILE, &LIMITS, &SERVICE, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
 
 impl Table {
     pub(super) fn has(&self, key: &str) -> bool {

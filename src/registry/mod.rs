@@ -5,6 +5,7 @@ mod diagnostic;
 mod graph;
 mod keys;
 mod kind;
+mod limits;
 mod number;
 mod options;
 mod parse;
@@ -181,7 +182,7 @@ impl Registry {
         // So that the columns of its first line are those that an editor shows.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut report = Report::default();
-        let (services, failovers) = parse::services(text, &mut report);
+        let (services, failovers, limits) = parse::services(text, &mut report);
         let (mut services, mut failovers) =
             (services.into_boxed_slice(), failovers.into_boxed_slice());
         if report.count() > 0 {
@@ -189,7 +190,9 @@ impl Registry {
         }
         services.sort_by(|left, right| left.name.cmp(&right.name));
         failovers.sort_by(|(left, _), (right, _)| left.cmp(right));
-        Ok(Self { services, failovers })
+        let registry = Self { services, failovers };
+        limits.check(&registry, &mut report);
+        if report.count() > 0 { Err(refusal(file, text, report)) } else { Ok(registry) }
     }
 }
 

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::graph::{self, Draft};
 use super::keys;
 use super::kind::DiagnosticKind as Kind;
+use super::limits::Limits;
 use super::options;
 use super::report::Report;
 use super::section::{Section, Word, wrong_type};
@@ -22,8 +23,9 @@ use crate::policy::FailoverPolicy;
 /// What the file says of its failovers, by name.
 type Failovers = Vec<(Arc<str>, FailoverPolicy)>;
 
-/// The services of the file; they are all there, and right, when nothing was reported.
-pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failovers) {
+/// The services of the file, and what they may take; they are all there, and right, when nothing
+/// was reported.
+pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failovers, Limits) {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -35,6 +37,7 @@ pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failov
         let help = Some("a service is a table `[services.NAME]`");
         report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
     }
+    let limits = Limits::read(&file, report);
     let Some(services) = file.value("services") else { return Default::default() };
     let Some(services) = services.get_ref().as_table() else {
         return wrong_type("services", services, "a table", report).unwrap_or_default();
@@ -48,7 +51,7 @@ pub(super) fn services(text: &str, report: &mut Report) -> (Vec<Service>, Failov
     graph::check(&drafts, report);
     let failover = |draft: &mut Draft| Some((draft.name.clone(), draft.failover.take()?));
     let failovers = drafts.iter_mut().filter_map(failover).collect();
-    (drafts.into_iter().filter_map(|draft| draft.service).collect(), failovers)
+    (drafts.into_iter().filter_map(|draft| draft.service).collect(), failovers, limits)
 }
 
 fn draft(
