@@ -7,7 +7,7 @@ use super::spelling;
 pub(super) struct Table {
     /// How its header is written.
     path: &'static str,
-    keys: &'static [&'static str],
+    pub(super) keys: &'static [&'static str],
 }
 
 pub(super) static FILE: Table =
@@ -68,7 +68,7 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 10] =
+pub(super) static ALL: [&Table; 10] =
     [&FILE, &LIMITS, &SERVICE, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
 
 impl Table {

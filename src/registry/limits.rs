@@ -83,8 +83,8 @@ fn largest(budget: &Budget, key: &str) -> Option<String> {
 /// Services that an error names.
 const NAMED: usize = 3;
 
-const BYTES: Bounds<u64> = Bounds { min: 1, max: 1 << 50, words: "1B to 1048576GiB" };
-const COUNT: Bounds<u64> = Bounds { min: 1, max: 1_000_000, words: "1 to 1000000" };
+pub(super) const BYTES: Bounds<u64> = Bounds { min: 1, max: 1 << 50, words: "1B to 1048576GiB" };
+pub(super) const COUNT: Bounds<u64> = Bounds { min: 1, max: 1_000_000, words: "1 to 1000000" };
 
 #[cfg(test)]
 mod tests {

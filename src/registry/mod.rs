@@ -10,6 +10,8 @@ mod number;
 mod options;
 mod parse;
 mod report;
+#[cfg(feature = "schema")]
+mod schema;
 mod section;
 mod service;
 mod shared;

@@ -111,7 +111,7 @@ fn check_name(name: &str, span: &Range<usize>, report: &mut Report) {
 
 /// What the key `type` says.
 #[derive(Clone, Copy, PartialEq)]
-enum Type {
+pub(super) enum Type {
     Endpoint(Role),
     Composite,
 }
@@ -283,22 +283,22 @@ fn endpoint_help(text: &str, error: &EndpointError) -> Option<String> {
     }
 }
 
-const TYPES: &[Word<Type>] = &[
+pub(super) const TYPES: &[Word<Type>] = &[
     ("direct", Some(Type::Endpoint(Role::Direct))),
     ("relay", Some(Type::Endpoint(Role::Relay))),
     ("composite", Some(Type::Composite)),
 ];
 
-const PATTERNS: &[Word<Pattern>] = &[
+pub(super) const PATTERNS: &[Word<Pattern>] = &[
     ("fanout", Some(Pattern::Fanout)),
     ("round_robin", None),
     ("failover", Some(Pattern::Failover)),
 ];
 
 /// What a connection to a relay begins with: nothing, until relays want more.
-const PREAMBLES: &[Word<()>] = &[("none", Some(()))];
+pub(super) const PREAMBLES: &[Word<()>] = &[("none", Some(()))];
 
 const NOT_COMPOSITE: &str = "a service with an endpoint; it needs `type = \"composite\"`";
 
 /// Names stand in logs and metrics.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
