@@ -8,7 +8,7 @@
 //!   [`RoundRobin`], [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
 //!   to spare them.
 //! - [`Deadline`], [`Conflate`], [`Lanes`]: which messages are still worth sending, and which first.
-//! - [`SinkFactory`], [`Registry`]: stacks by name.
+//! - [`SinkFactory`], [`Registry`]: stacks by name; [`known_stacks!`] for a set of one's own.
 //! - [`Shared`]: one stack for many tasks and threads.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
@@ -43,6 +43,8 @@ pub use crate::composite::{
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
+#[doc(hidden)]
+pub use crate::factory::known as __known;
 pub use crate::factory::{FromService, SinkFactory, SinkStack};
 pub use crate::framing::{
     Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,

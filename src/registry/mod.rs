@@ -23,6 +23,7 @@ pub use self::budget::{Budget, Cost, ServiceBudget};
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
 pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
+pub(crate) use self::spelling::nearest;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -132,7 +133,7 @@ impl Registry {
     /// The name nearest to one that is not there, if one is near enough to have been meant.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        spelling::nearest(name, self.services.iter().map(|service| &*service.name))
+        nearest(name, self.services.iter().map(|service| &*service.name))
     }
 
     /// The services with an endpoint that `service` leads to, in the order of the file's `targets`,
