@@ -1,7 +1,7 @@
-//! Makes tables of what `instr_send`, `instr_layers`, `instr_fanout` and `instr_decode` have counted,
-//! and fails when a limit is broken.
+//! Makes tables of what `instr_send`, `instr_layers`, `instr_fanout`, `instr_known` and
+//! `instr_decode` have counted, and fails when a limit is broken.
 //!
-//! `cargo bench --features instr` runs all five.
+//! `cargo bench --features instr` runs all six.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -79,6 +79,7 @@ const LIMITS: &[Limit] = &[
     ("try_feed_to_2", "try_feed_typed", &["b64"], Bound::Times(1.01)),
     ("try_feed_to_8", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
     ("try_feed_to_64", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
+    ("try_feed_known", "try_feed_alone", &["b64"], Bound::More(6.0)),
     ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
     ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];
