@@ -1,5 +1,6 @@
 //! What a sink is: accepting messages, pushing them out, and the states in between.
 
+mod event;
 mod forward;
 pub mod future;
 mod hand_back;
@@ -10,10 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+pub use self::event::{ConnectionEnd, EndCause, Event, SwitchCause};
 pub use self::hand_back::HandBack;
-pub use self::report::{
-    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, Report, SwitchCause,
-};
+pub use self::report::{Count, DropReason, Dropped, LeafReport, Report};
 pub use self::state::SinkState;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
