@@ -1,14 +1,12 @@
 //! What a link keeps in mind about its frames: its place in the stream, its counters, its events.
 
-use std::collections::VecDeque;
-
 use crate::buffer::Pending;
 use crate::framing::Framing;
 use crate::link::Skip;
 use crate::link::description::Identity;
 use crate::link::trace;
 use crate::sink::{
-    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, SinkState,
+    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, EventQueue, LeafReport, SinkState,
 };
 
 /// A link's place in the stream of frames, its counters and its events.
@@ -40,8 +38,7 @@ pub(crate) struct Cursor {
     unfinished: Option<(Count, DropReason)>,
     dropped: Dropped,
     unconfirmed: Count,
-    events: VecDeque<Event>,
-    events_lost: u64,
+    pub(super) events: EventQueue,
 }
 
 impl Cursor {
@@ -152,7 +149,7 @@ impl Cursor {
         self.rewritten_bytes += std::mem::take(&mut self.cut_bytes);
         let (connection, first) = (self.connections, self.first);
         trace::connected(&who, connection, first, failures);
-        self.push(Event::Connected {
+        self.events.push(Event::Connected {
             service: who.service.cloned(),
             endpoint: who.endpoint,
             connection,
@@ -186,7 +183,7 @@ impl Cursor {
             cause,
         };
         trace::ended(&ended);
-        self.push(Event::Ended(ended));
+        self.events.push(Event::Ended(ended));
     }
 
     /// What was not written is given up, there being no connection any more.
@@ -221,7 +218,7 @@ impl Cursor {
             unconfirmed: self.counted(self.unconfirmed),
             connections: self.connections,
             error: None,
-            events_lost: self.events_lost,
+            events_lost: self.events.lost(),
         }
     }
 
@@ -252,11 +249,6 @@ impl Cursor {
         self.count(0, 0).plus(count)
     }
 
-    /// Hands over the events so far.
-    pub(crate) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.events.drain(..).for_each(each);
-    }
-
     /// Bytes written on the running connection, at most.
     pub(crate) fn written_on_connection(&self) -> u64 {
         self.written.saturating_sub(self.first.bytes)
@@ -279,15 +271,4 @@ impl Cursor {
     fn count(&self, bytes: u64, messages: u64) -> Count {
         Count::new(bytes, messages, self.counting)
     }
-
-    fn push(&mut self, event: Event) {
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-            self.events_lost += 1;
-        }
-        self.events.push_back(event);
-    }
 }
-
-/// Events that a link keeps for a caller who is slow to ask.
-const MAX_EVENTS: usize = 64;

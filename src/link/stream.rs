@@ -277,7 +277,7 @@ impl<C: Connect> Link for StreamLink<C> {
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         if let Some(line) = &mut self.line {
-            line.cursor.take_events(each);
+            line.cursor.events.take(each);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a sink is: accepting messages, pushing them out, and the states in between.
 
 mod event;
+mod events;
 mod forward;
 pub mod future;
 mod hand_back;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 pub use self::event::{ConnectionEnd, EndCause, Event, SwitchCause};
+pub(crate) use self::events::EventQueue;
 pub use self::hand_back::HandBack;
 pub use self::report::{Count, DropReason, Dropped, LeafReport, Report};
 pub use self::state::SinkState;
