@@ -51,8 +51,7 @@ pub use crate::framing::{
     SelfDelimiting, prefix,
 };
 pub use crate::layer::{
-    Buffered, Circuit, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit, Shared,
-    shared,
+    Buffered, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit, Shared, shared,
 };
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,
@@ -65,6 +64,6 @@ pub use crate::registry::{
     Registry, Role, Service, ServiceBudget, Target,
 };
 pub use crate::sink::{
-    ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
+    Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
     MessageSink, Report, SinkState, SwitchCause, future,
 };

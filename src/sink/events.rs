@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use crate::sink::Event;
 
 /// The latest events of a link, or of what stands above links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EventQueue {
     events: VecDeque<Event>,
-    /// Events that did not fit.
+    /// Events that did not fit, attempts to connect apart.
     lost: u64,
 }
 
@@ -17,12 +17,15 @@ impl EventQueue {
         Self { events: VecDeque::new(), lost: 0 }
     }
 
-    /// Takes an event in, for which the oldest one goes where there are too many.
+    /// Takes an event in. Where there are too many, the oldest attempt to connect goes for it: a
+    /// day's attempts must not hide what became of the last connection, and their numbers say how
+    /// many there were. Without any, the oldest event is lost.
     #[cold]
     pub(crate) fn push(&mut self, event: Event) {
         if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-            self.lost += 1;
+            let attempt = self.events.iter().position(Event::is_attempt);
+            self.events.remove(attempt.unwrap_or(0));
+            self.lost += u64::from(attempt.is_none());
         }
         self.events.push_back(event);
     }
@@ -35,6 +38,12 @@ impl EventQueue {
     /// How many are gone, of all that there have been.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
+    }
+}
+
+impl Default for EventQueue {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

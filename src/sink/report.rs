@@ -88,7 +88,8 @@ pub struct LeafReport {
     /// Why the last attempts to connect failed, while there is no connection.
     pub error: Option<SinkError>,
     /// Events that were not taken in time and are gone; see
-    /// [`MessageSink::take_events`](crate::MessageSink::take_events).
+    /// [`MessageSink::take_events`](crate::MessageSink::take_events). Attempts to connect are not
+    /// counted, since the next one says how many have failed.
     pub events_lost: u64,
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::policy::{FailoverPolicy, LazyPolicy};
-use crate::sink::{Event, EventQueue, LeafReport, Report, SinkState, SwitchCause};
+use crate::sink::{Event, EventQueue, LeafReport, Report, SinkState, SwitchCause, first_link};
 use crate::timer::Alarm;
 
 /// Which target is active, how it does, and how the preferred ones do.
@@ -245,11 +244,11 @@ impl Duty {
     }
 
     /// Tells of a switch to the target whose report this is.
-    pub(super) fn tell(&mut self, from: usize, to: &Report, cause: SwitchCause, position: u64) {
-        let leaf = to.leaves.first();
+    pub(super) fn tell(&mut self, from: usize, to: Report, cause: SwitchCause, position: u64) {
+        let (service, endpoint) = first_link(to);
         self.events.push(Event::Switched {
-            service: leaf.and_then(|leaf| leaf.service.clone()),
-            endpoint: leaf.map_or_else(nowhere, |leaf| leaf.endpoint.clone()),
+            service,
+            endpoint,
             from,
             to: self.active,
             cause,
@@ -267,11 +266,6 @@ impl Duty {
             leaf.events_lost += self.events.lost();
         }
     }
-}
-
-/// Where a target without links leads.
-fn nowhere() -> Endpoint {
-    Endpoint::Other("nowhere".into())
 }
 
 /// The runtime's timers count milliseconds; anything shorter would have us look without a pause.

@@ -287,7 +287,7 @@ impl<T: HandBackSet> Failover<T> {
         }
         if from != to {
             let report = nth(&self.children, to, ReportOne(Report::default())).0;
-            self.duty.tell(from, &report, cause, each::accepted_bytes(&self.children));
+            self.duty.tell(from, report, cause, each::accepted_bytes(&self.children));
         }
     }
 

@@ -101,8 +101,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             self.phase = Phase::Closing;
             self.store.close();
             ready!(self.poll_shutdown(cx))?;
-            self.store.free();
-            self.phase = Phase::Closed;
+            self.end(End::Close);
         }
         Poll::Ready(Ok(()))
     }

@@ -29,6 +29,9 @@ use crate::timer::Alarm;
 /// [`poll_ready`](MessageSink::poll_ready) has promised room for is paid for at that time, also if
 /// it is fed only later.
 ///
+/// That it holds back is no event: at its limit a sink would tell of every burst.
+/// [`is_limiting`](Self::is_limiting) and [`times_limited`](Self::times_limited) say it.
+///
 /// It stands around a whole sink: around the stack to limit all of it, around one child of a
 /// composite to limit that one. Several stacks do not share a limit.
 ///
