@@ -8,13 +8,19 @@ use crate::sink::Event;
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     events: VecDeque<Event>,
+    limit: usize,
     /// Events that did not fit, attempts to connect apart.
     lost: u64,
 }
 
 impl EventQueue {
     pub(crate) const fn new() -> Self {
-        Self { events: VecDeque::new(), lost: 0 }
+        Self::with_limit(MAX_EVENTS)
+    }
+
+    /// One that keeps so many events, which is one at least.
+    pub(crate) const fn with_limit(limit: usize) -> Self {
+        Self { events: VecDeque::new(), limit, lost: 0 }
     }
 
     /// Takes an event in. Where there are too many, the oldest attempt to connect goes for it: a
@@ -22,7 +28,7 @@ impl EventQueue {
     /// many there were. Without any, the oldest event is lost.
     #[cold]
     pub(crate) fn push(&mut self, event: Event) {
-        if self.events.len() == MAX_EVENTS {
+        if self.events.len() >= self.limit {
             let attempt = self.events.iter().position(Event::is_attempt);
             self.events.remove(attempt.unwrap_or(0));
             self.lost += u64::from(attempt.is_none());
@@ -33,6 +39,15 @@ impl EventQueue {
     /// Hands over the events so far.
     pub(crate) fn take<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.events.drain(..).for_each(each);
+    }
+
+    /// Hands over the oldest event.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 
     /// How many are gone, of all that there have been.

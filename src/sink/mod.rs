@@ -279,6 +279,7 @@ pub trait MessageSink {
     /// [`LeafReport::events_lost`] counts what goes besides.
     ///
     /// Nothing waits for events here, since a sink moves in the calls of its owner: ask after those.
+    /// To wait for them, share the sink: [`Shared::events`](crate::Shared::events).
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         let _ = each;
     }
