@@ -12,7 +12,7 @@
 //! - [`Shared`]: one stack for many tasks and threads.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
-//! - [`Report`], [`Event`]: what became of the messages.
+//! - [`Report`], [`Branch`], [`Event`]: what became of the messages, and of the links.
 //! - [`Link`], [`Connect`], [`Io`]: links of one's own; [`forward_sink!`] for layers.
 
 mod buffer;
@@ -64,6 +64,6 @@ pub use crate::registry::{
     Registry, Role, Service, ServiceBudget, Target,
 };
 pub use crate::sink::{
-    Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
-    MessageSink, Report, SinkState, SwitchCause, future,
+    Branch, BranchOutcome, Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause,
+    Event, HandBack, LeafReport, MessageSink, Report, SinkState, SwitchCause, future,
 };

@@ -1,5 +1,6 @@
 //! What a sink is: accepting messages, pushing them out, and the states in between.
 
+mod branch;
 mod event;
 mod events;
 mod forward;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+pub use self::branch::{Branch, BranchOutcome};
 pub(crate) use self::event::first_link;
 pub use self::event::{Circuit, ConnectionEnd, EndCause, Event, SwitchCause};
 pub(crate) use self::events::EventQueue;

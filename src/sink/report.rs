@@ -24,6 +24,11 @@ impl Count {
         Self { bytes, messages: counting.then_some(messages) }
     }
 
+    /// Whether it is nothing, as far as was counted.
+    pub(crate) fn is_none(self) -> bool {
+        self.bytes == 0 && self.messages.unwrap_or(0) == 0
+    }
+
     /// What is more here than in `other`.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
