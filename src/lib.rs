@@ -65,5 +65,5 @@ pub use crate::registry::{
 };
 pub use crate::sink::{
     Branch, BranchOutcome, Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause,
-    Event, HandBack, LeafReport, MessageSink, Report, SinkState, SwitchCause, future,
+    Event, HandBack, HandedBack, LeafReport, MessageSink, Report, SinkState, SwitchCause, future,
 };

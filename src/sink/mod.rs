@@ -17,7 +17,7 @@ pub use self::branch::{Branch, BranchOutcome};
 pub(crate) use self::event::first_link;
 pub use self::event::{Circuit, ConnectionEnd, EndCause, Event, SwitchCause};
 pub(crate) use self::events::EventQueue;
-pub use self::hand_back::HandBack;
+pub use self::hand_back::{HandBack, HandedBack};
 pub use self::report::{Count, DropReason, Dropped, LeafReport, Report};
 pub use self::state::SinkState;
 use crate::encode::Encode;

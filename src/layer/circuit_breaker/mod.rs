@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::forward_sink;
 use crate::policy::Backoff;
 use crate::sink::{
-    Circuit, Event, EventQueue, HandBack, MessageSink, Report, SinkState, first_link,
+    Circuit, Event, EventQueue, HandBack, HandedBack, MessageSink, Report, SinkState, first_link,
 };
 use crate::timer::Alarm;
 
@@ -393,7 +393,9 @@ impl<S: MessageSink> MessageSink for CircuitBreaker<S> {
 }
 
 impl<S: HandBack> HandBack for CircuitBreaker<S> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = S::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.inner.hand_back(each);
     }
 }

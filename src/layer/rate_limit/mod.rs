@@ -12,7 +12,7 @@ pub use self::bucket::Rate;
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::forward_sink;
-use crate::sink::{HandBack, MessageSink, SinkState};
+use crate::sink::{HandBack, HandedBack, MessageSink, SinkState};
 use crate::timer::Alarm;
 
 /// Lets messages in no faster than a peer has agreed to take them: so many messages, so many bytes,
@@ -245,7 +245,9 @@ impl<S: MessageSink> MessageSink for RateLimit<S> {
 }
 
 impl<S: HandBack> HandBack for RateLimit<S> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = S::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.inner.hand_back(each);
     }
 }
