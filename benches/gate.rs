@@ -1,7 +1,7 @@
-//! Makes tables of what `instr_send`, `instr_layers`, `instr_fanout` and `instr_decode` have counted,
-//! and fails when a limit is broken.
+//! Makes tables of what `instr_send`, `instr_layers`, `instr_fanout`, `instr_known` and
+//! `instr_decode` have counted, and fails when a limit is broken.
 //!
-//! `cargo bench --features instr` runs all five.
+//! `cargo bench --features instr` runs all six.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -79,6 +79,19 @@ const LIMITS: &[Limit] = &[
     ("try_feed_to_2", "try_feed_typed", &["b64"], Bound::Times(1.01)),
     ("try_feed_to_8", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
     ("try_feed_to_64", "try_feed_to_2", &["b64"], Bound::Times(1.01)),
+    ("try_feed_known", "try_feed_alone", &["b64"], Bound::More(6.0)),
+    ("try_feed_effort", "try_feed_together", &["b64"], Bound::More(0.0)),
+    ("try_feed_quorum", "try_feed_together", &["b64"], Bound::More(0.0)),
+    ("try_feed_failover", "try_feed_one", &["b64"], Bound::More(0.0)),
+    ("try_feed_round_robin", "try_feed_turns", &["b64"], Bound::More(47.0)),
+    ("try_feed_sharded", "try_feed_keys", &["b64"], Bound::More(3.0)),
+    ("try_feed_least_loaded", "try_feed_lesser", &["b64"], Bound::More(184.0)),
+    ("flush_effort", "flush_together", &["full"], Bound::More(240.0)),
+    ("flush_quorum", "flush_together", &["full"], Bound::More(220.0)),
+    ("flush_failover", "flush_one", &["full"], Bound::More(150.0)),
+    ("flush_round_robin", "flush_turns", &["full"], Bound::More(250.0)),
+    ("flush_sharded", "flush_keys", &["full"], Bound::More(250.0)),
+    ("flush_least_loaded", "flush_lesser", &["full"], Bound::More(250.0)),
     ("decode_ours", "decode_loop", &["whole", "cut"], Bound::AtMost(12.0)),
     ("decode_ours", "decode_codec", &["whole", "cut"], Bound::Times(0.5)),
 ];

@@ -8,11 +8,11 @@
 //!   [`RoundRobin`], [`LeastLoaded`], [`Sharded`] where there are several peers; [`RateLimit`], [`CircuitBreaker`]
 //!   to spare them.
 //! - [`Deadline`], [`Conflate`], [`Lanes`]: which messages are still worth sending, and which first.
-//! - [`SinkFactory`], [`Registry`]: stacks by name.
+//! - [`SinkFactory`], [`Registry`]: stacks by name; [`known_stacks!`] for a set of one's own.
 //! - [`Shared`]: one stack for many tasks and threads.
 //! - [`Encode`], [`Framing`], [`Decoder`]: what a message is, how it stands on the wire
 //!   ([`LengthPrefixed`], [`Prefixed`], [`NewlineDelimited`], [`SelfDelimiting`]), and reading it.
-//! - [`Report`], [`Event`]: what became of the messages.
+//! - [`Report`], [`Branch`], [`Event`]: what became of the messages, and of the links.
 //! - [`Link`], [`Connect`], [`Io`]: links of one's own; [`forward_sink!`] for layers.
 
 mod buffer;
@@ -43,14 +43,15 @@ pub use crate::composite::{
 pub use crate::encode::{Encode, InLane, Keyed, WithDeadline};
 pub use crate::endpoint::{Endpoint, EndpointError};
 pub use crate::error::{ErrorKind, SinkError, TryFeedError};
+#[doc(hidden)]
+pub use crate::factory::known as __known;
 pub use crate::factory::{FromService, SinkFactory, SinkStack};
 pub use crate::framing::{
     Decoder, FrameError, Frames, Framing, LengthPrefixed, MAX_HEAD, NewlineDelimited, Prefixed,
     SelfDelimiting, prefix,
 };
 pub use crate::layer::{
-    Buffered, Circuit, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit, Shared,
-    shared,
+    Buffered, CircuitBreaker, Conflate, Deadline, Lanes, Lazy, Rate, RateLimit, Shared, shared,
 };
 pub use crate::link::{
     Connect, Io, Link, MemoryConnector, MemoryIo, MemoryPeer, MemorySink, MemoryStream, Skip,
@@ -59,10 +60,10 @@ pub use crate::link::{
 pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
 pub use crate::registry::{
-    BufferConfig, ConfigError, Diagnostic, DiagnosticKind, Isolation, Pattern, Registry,
-    RegistryLoader, Role, Service, Target,
+    Budget, BufferConfig, ConfigError, Cost, Diagnostic, DiagnosticKind, Isolation, Pattern,
+    Registry, RegistryLoader, Role, Service, ServiceBudget, Target,
 };
 pub use crate::sink::{
-    ConnectionEnd, Count, DropReason, Dropped, End, EndCause, Event, HandBack, LeafReport,
-    MessageSink, Report, SinkState, SwitchCause, future,
+    Branch, BranchOutcome, Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause,
+    Event, HandBack, HandedBack, LeafReport, MessageSink, Report, SinkState, SwitchCause, future,
 };

@@ -238,7 +238,7 @@ async fn every_missing_message_is_accounted_for() {
 
 fn handed_back<S: HandBack>(sink: &mut S) -> Vec<u8> {
     let mut messages = Vec::new();
-    sink.hand_back(&mut |message| messages.extend(message));
+    sink.hand_back(&mut |message| messages.extend(message.payload()));
     messages
 }
 

@@ -217,3 +217,19 @@ async fn events_are_bounded() {
     assert_eq!(told.len(), 64);
     assert!(told.pop().is_some_and(|(high, ..)| high), "the latest is there");
 }
+
+#[tokio::test(start_paused = true)]
+async fn marks_that_nobody_asks_about_are_counted() {
+    let (link, peer) = MemorySink::pair(16);
+    let mut sink = sink(link);
+    sink.connect().await.unwrap();
+    let stream = peer.accept().unwrap();
+    for _ in 0..40 {
+        while sink.try_feed(&MESSAGE).is_ok() {}
+        while sink.buffered_bytes() > 0 {
+            let _ = stream.read();
+            try_flush(&mut sink).await;
+        }
+    }
+    assert_eq!((told(&mut sink).len(), sink.report().leaves[0].events_lost), (64, 80 - 64));
+}

@@ -83,8 +83,14 @@ impl<O> Best<O> {
         }
     }
 
+    /// Bytes in the buffer.
     #[inline(always)]
-    fn append(&mut self, msg: &[u8]) -> bool {
+    pub(crate) fn len(&self) -> usize {
+        self.cursor.as_ptr() as usize - self.base.as_ptr() as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn append(&mut self, msg: &[u8]) -> bool {
         let Some(next) = self.behind(msg.len()) else { return false };
         // SAFETY: asked for this length just now.
         unsafe { self.put(msg, next) };
@@ -105,9 +111,8 @@ impl<O: Outlets> Flush for Best<O> {
 
     #[inline]
     async fn flush(&mut self) -> io::Result<()> {
-        let len = self.cursor.as_ptr() as usize - self.base.as_ptr() as usize;
         // SAFETY: so many bytes were written from the base on.
-        let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), len) };
+        let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len()) };
         self.outlets.write(bytes).await?;
         self.cursor = self.base;
         Ok(())

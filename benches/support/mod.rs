@@ -36,11 +36,14 @@ macro_rules! twin {
 mod best;
 mod by_hand;
 mod channel;
+mod composites;
+mod counting;
 mod decode;
 mod idiomatic;
 mod mutex;
 mod payload;
 mod peers;
+mod picks;
 mod stacks;
 mod two;
 mod vec;
@@ -48,14 +51,20 @@ mod vec;
 pub(crate) use self::best::Best;
 pub(crate) use self::by_hand::ByHand;
 pub(crate) use self::channel::ByChannel;
+pub(crate) use self::composites::{
+    effort, failover, keys, least_loaded, lesser, one, quorum, round_robin, sharded, together,
+    turns,
+};
+pub(crate) use self::counting::{ONCE, TWICE, collected, counted};
 pub(crate) use self::decode::{ByCodec, ByLoop, CHUNK, Ours, PAYLOAD, Payloads, stream};
 pub(crate) use self::idiomatic::Idiomatic;
 pub(crate) use self::mutex::ByMutex;
 pub(crate) use self::payload::{Payload, TICK, Tick};
 pub(crate) use self::peers::{Outlets, Peers};
+pub(crate) use self::picks::{ByKey, Lesser, Picks, Turns};
 pub(crate) use self::stacks::{
-    Fanned, Sink, breaker, by_tcp, by_unix, conflate, connected, dated, deadline, dropping,
-    factory, keyed, lanes, limited, shared, sinks, typed, unix_fanout,
+    Fanned, Sink, WithKeys, breaker, by_tcp, by_unix, conflate, connected, dated, deadline,
+    dropping, factory, keyed, lanes, limited, shared, sinks, typed, unix_fanout,
 };
 pub(crate) use self::two::Two;
 pub(crate) use self::vec::ByVec;

@@ -106,8 +106,8 @@ pub(crate) struct Dated<S> {
 /// Gives each message the next key.
 #[derive(Debug)]
 pub(crate) struct WithKeys<S> {
-    inner: S,
-    key: u64,
+    pub(crate) inner: S,
+    pub(crate) key: u64,
 }
 
 impl<S: MessageSink> MessageSink for Dated<S> {

@@ -1,5 +1,7 @@
 //! Sinks by name: reads the registry and builds stacks, asleep.
 
+/// What `known_stacks!` makes use of.
+pub mod known;
 mod route;
 mod stack;
 mod table;

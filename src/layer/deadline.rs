@@ -6,7 +6,7 @@ use crate::buffer::{Backlog, Marks, Record};
 use crate::encode::Encode;
 use crate::forward_sink;
 use crate::layer::hold::{Below, Hold, Queue, count, held, sooner};
-use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
+use crate::sink::{Count, DropReason, Dropped, HandBack, HandedBack, MessageSink};
 
 /// Drops messages whose [deadline](Encode::deadline) has passed before they could be written,
 /// instead of sending what nobody wants any more: yesterday's quotes after an outage.
@@ -29,8 +29,9 @@ use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
 /// one that counts is away; a layer for each peer does not:
 /// `Fanout<(Deadline<Buffered<TcpSink>>, Deadline<Buffered<UnixSink>>)>`. It knows its messages
 /// again by counting those that come back: no layer that drops any stands between it and the
-/// buffer, the buffer does not [drop the newest](crate::WhenFull::DropNewest), and
-/// [`Conflate`](crate::Conflate) does not go with it.
+/// buffer, the buffer does not [drop the newest](crate::WhenFull::DropNewest), and it stands neither
+/// above nor below a [`Conflate`](crate::Conflate). A [`Failover`](crate::Failover) above it takes the
+/// deadlines along to the next target.
 ///
 /// # Cost
 ///
@@ -79,6 +80,7 @@ impl<S: HandBack> Deadline<S> {
     /// `inner` is away, each counted with 80 bytes more than it has. What `inner` hands back counts
     /// too, so this should be more than what the buffer below can hold.
     pub fn with_capacity(inner: S, capacity_bytes: usize) -> Self {
+        const { assert!(!S::MARKED, "a `Deadline` cannot stand above a `Deadline` or `Conflate`") };
         let backlog = Backlog::new(capacity_bytes);
         Self { hold: Hold::new(inner, Fresh { backlog, max_age: None, earliest: None }) }
     }
@@ -101,6 +103,14 @@ impl<S: HandBack> MessageSink for Deadline<S> {
         try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush poll_close
         poll_disconnect poll_connect hurry end state is_connected accepted_bytes outstanding_bytes
         report_into take_events set_policy due close_deadline
+    }
+}
+
+impl<S: HandBack> HandBack for Deadline<S> {
+    const MARKED: bool = true;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
+        self.hold.hand_back(each);
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::SinkError;
 use crate::forward_sink;
 use crate::policy::{Backoff, LazyPolicy, Reconnect};
-use crate::sink::{End, HandBack, MessageSink};
+use crate::sink::{End, HandBack, HandedBack, MessageSink};
 
 /// Gives a sink its policy for connecting: timeouts, back-off, attempts, idle sleep, close
 /// deadline.
@@ -198,7 +198,9 @@ impl<S: MessageSink> MessageSink for Lazy<S> {
 }
 
 impl<S: HandBack> HandBack for Lazy<S> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = S::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.inner.hand_back(each);
     }
 }

@@ -11,7 +11,7 @@ mod rate_limit;
 pub mod shared;
 
 pub use self::buffered::Buffered;
-pub use self::circuit_breaker::{Circuit, CircuitBreaker};
+pub use self::circuit_breaker::CircuitBreaker;
 pub use self::conflate::Conflate;
 pub use self::deadline::Deadline;
 pub use self::lanes::Lanes;

@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::endpoint::Endpoint;
+use crate::link::description::{Description, Identity};
 use crate::link::{Connect, trace};
 use crate::policy::LazyPolicy;
+use crate::sink::{Event, EventQueue};
 
 /// A connection in the making. Dropped, it stops trying.
 pub(crate) struct Attempt<Io> {
@@ -28,31 +29,88 @@ pub(crate) struct Attempt<Io> {
 pub(crate) type Outcome<Io> = Result<Io, Arc<io::Error>>;
 
 /// What the task tells while it runs.
-#[derive(Default)]
 struct Progress {
+    who: Identity,
     failures: AtomicU32,
     waiting: AtomicBool,
+    log: Mutex<Log>,
+}
+
+/// What is told besides.
+#[derive(Default)]
+struct Log {
     /// Why the last attempt failed.
-    error: Mutex<Option<Arc<io::Error>>>,
+    error: Option<Arc<io::Error>>,
+    events: EventQueue,
+}
+
+impl Progress {
+    fn new(who: Identity, failures: u32, error: Option<Arc<io::Error>>) -> Self {
+        let log = Mutex::new(Log { error, ..Log::default() });
+        Self { who, failures: AtomicU32::new(failures), waiting: AtomicBool::new(false), log }
+    }
+
+    fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The next attempt begins.
+    fn try_now(&self) {
+        let Identity { service, endpoint } = self.who.clone();
+        let attempt = self.failures().saturating_add(1);
+        self.step(false, Event::Connecting { service, endpoint, attempt });
+    }
+
+    /// The next attempt comes after `delay`.
+    fn back_off(&self, delay: Duration) {
+        let Identity { service, endpoint } = self.who.clone();
+        let (failures, error) = (self.failures(), lock(&self.log).error.clone());
+        let error = error.map(|error| self.who.clone().unreachable(failures, error));
+        self.step(true, Event::BackingOff { service, endpoint, failures, delay, error });
+    }
+
+    fn step(&self, waiting: bool, event: Event) {
+        let mut log = lock(&self.log);
+        self.waiting.store(waiting, Ordering::Relaxed);
+        log.events.push(event);
+    }
+
+    /// An attempt has failed.
+    fn fail(&self, error: Arc<io::Error>) {
+        lock(&self.log).error = Some(error);
+        self.failures.store(self.failures().saturating_add(1), Ordering::Relaxed);
+    }
 }
 
 impl<Io: Send + 'static> Attempt<Io> {
-    /// Starts to connect. `failures` is how many attempts in a row have failed before: the wait
-    /// for the first attempt follows from it, unless it is to be made `at_once`.
-    pub(crate) fn spawn<C: Connect<Io = Io>>(
+    /// Starts to connect. `failures` is how many attempts in a row have failed before, `error` why
+    /// the last one did: the wait for the first attempt follows from it, unless it is to be made
+    /// `at_once`.
+    pub(super) fn spawn<C: Connect<Io = Io>>(
         runtime: &Handle,
-        connector: &C,
-        policy: &Arc<LazyPolicy>,
+        to: &Description<C>,
         failures: u32,
+        error: Option<Arc<io::Error>>,
         at_once: bool,
     ) -> Self {
-        let progress = Arc::new(Progress::default());
-        progress.failures.store(failures, Ordering::Relaxed);
+        let progress = Arc::new(Progress::new(to.identity(), failures, error));
+        let wait = match at_once {
+            true => Duration::ZERO,
+            false => to.policy.backoff.wait(failures, fastrand::f64()),
+        };
         // From the start, not from the task's first turn: who closes before that hurries too.
-        progress.waiting.store(failures > 0 && !at_once, Ordering::Relaxed);
+        if wait.is_zero() {
+            progress.try_now();
+        } else {
+            progress.back_off(wait);
+        }
         let made = Arc::default();
-        let dial = Box::new(Dialler { connector: connector.clone(), made: Arc::clone(&made) });
-        let task = start(runtime, dial, policy.clone(), progress.clone(), at_once);
+        let dial = Box::new(Dialler { connector: to.connector.clone(), made: Arc::clone(&made) });
+        let task = start(runtime, dial, to.policy.clone(), progress.clone(), wait);
         Self { task, progress, made }
     }
 
@@ -84,17 +142,22 @@ impl<Io: Send + 'static> Attempt<Io> {
 impl<Io> Attempt<Io> {
     /// How many attempts in a row have failed so far.
     pub(crate) fn failures(&self) -> u32 {
-        self.progress.failures.load(Ordering::Relaxed)
+        self.progress.failures()
     }
 
     /// Why the last attempt failed, if one has.
     pub(crate) fn error(&self) -> Option<Arc<io::Error>> {
-        lock(&self.progress.error).clone()
+        lock(&self.progress.log).error.clone()
+    }
+
+    /// Moves what has happened so far to `events`.
+    pub(super) fn tell(&self, events: &mut EventQueue) {
+        lock(&self.progress.log).events.take(&mut |event| events.push(event));
     }
 
     /// Whether it waits for its next attempt.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.progress.waiting.load(Ordering::Relaxed)
+        self.progress.is_waiting()
     }
 }
 
@@ -109,8 +172,6 @@ impl<Io> Drop for Attempt<Io> {
 trait Dial: Send {
     /// Makes one connection and puts it where the attempt finds it.
     fn dial(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-    fn endpoint(&self) -> Endpoint;
 }
 
 struct Dialler<C: Connect> {
@@ -127,10 +188,6 @@ impl<C: Connect> Dial for Dialler<C> {
             Ok(())
         })
     }
-
-    fn endpoint(&self) -> Endpoint {
-        self.connector.endpoint()
-    }
 }
 
 /// Spawns the task. Knows no type of the caller's: what tokio makes of a task is compiled here, not
@@ -140,9 +197,9 @@ fn start(
     dial: Box<dyn Dial>,
     policy: Arc<LazyPolicy>,
     progress: Arc<Progress>,
-    at_once: bool,
+    wait: Duration,
 ) -> JoinHandle<Outcome<()>> {
-    runtime.spawn(establish(dial, policy, progress, at_once))
+    runtime.spawn(establish(dial, policy, progress, wait))
 }
 
 /// Waits, connects, and tries again, until it succeeds or its attempts are used up.
@@ -150,32 +207,32 @@ async fn establish(
     dial: Box<dyn Dial>,
     policy: Arc<LazyPolicy>,
     progress: Arc<Progress>,
-    mut at_once: bool,
+    mut wait: Duration,
 ) -> Outcome<()> {
     let mut tried = 0;
     loop {
-        let failures = progress.failures.load(Ordering::Relaxed);
-        let wait = policy.backoff.wait(failures, fastrand::f64());
-        if !wait.is_zero() && !at_once {
-            progress.waiting.store(true, Ordering::Relaxed);
+        if !wait.is_zero() {
             time::sleep(wait).await;
         }
-        progress.waiting.store(false, Ordering::Relaxed);
-        at_once = false;
+        // The first attempt may have begun when the task did.
+        if progress.is_waiting() {
+            progress.try_now();
+        }
         let timeout = policy.connect_timeout;
         let error = match time::timeout(timeout, dial.dial(timeout)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {timeout:?}")),
         };
-        trace::failed(&dial.endpoint(), failures.saturating_add(1), &error);
         let error = Arc::new(error);
-        *lock(&progress.error) = Some(error.clone());
-        progress.failures.store(failures.saturating_add(1), Ordering::Relaxed);
+        progress.fail(error.clone());
+        trace::failed(&progress.who.endpoint, progress.failures(), &error);
         tried += 1;
         if policy.max_attempts != 0 && tried >= policy.max_attempts {
             return Err(error);
         }
+        wait = policy.backoff.wait(progress.failures(), fastrand::f64());
+        progress.back_off(wait);
         // A connector that fails without ever waiting must not keep others from running.
         tokio::task::consume_budget().await;
     }

@@ -1,14 +1,12 @@
 //! What a link keeps in mind about its frames: its place in the stream, its counters, its events.
 
-use std::collections::VecDeque;
-
 use crate::buffer::Pending;
 use crate::framing::Framing;
 use crate::link::Skip;
 use crate::link::description::Identity;
 use crate::link::trace;
 use crate::sink::{
-    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, SinkState,
+    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, EventQueue, LeafReport, SinkState,
 };
 
 /// A link's place in the stream of frames, its counters and its events.
@@ -22,7 +20,7 @@ pub(crate) struct Cursor {
     /// Position of the last frame boundary at or before `written`.
     pub(crate) taken: u64,
     /// Whether frames are counted.
-    pub(crate) counting: bool,
+    counting: bool,
     connections: u32,
     /// Frames up to `taken` that were this link's, while counting is on.
     messages: u64,
@@ -39,15 +37,25 @@ pub(crate) struct Cursor {
     /// The frame, left out by now, that the connection had begun and has to finish.
     unfinished: Option<(Count, DropReason)>,
     dropped: Dropped,
+    /// What had been skipped when it fell behind; none while it is up to date.
+    behind: Option<Count>,
+    /// Whether there is more to do when everything is written than to say so: frames are counted,
+    /// or it has fallen behind.
+    pub(super) watched: bool,
     unconfirmed: Count,
-    events: VecDeque<Event>,
-    events_lost: u64,
+    pub(super) events: EventQueue,
 }
 
 impl Cursor {
     /// The place of a link that has written nothing yet.
     pub(crate) fn new(counting: bool) -> Self {
-        Self { counting, ..Self::default() }
+        Self { counting, watched: counting, ..Self::default() }
+    }
+
+    /// Counts frames from now on, or no longer.
+    pub(super) fn set_counting(&mut self, counting: bool) {
+        self.counting = counting;
+        self.watched = counting || self.behind.is_some();
     }
 
     /// Goes on at `position`; what lies before is not this link's.
@@ -86,12 +94,17 @@ impl Cursor {
     #[cold]
     pub(crate) fn skip<'a, F: Framing>(
         &mut self,
+        who: Identity,
         pending: Pending<'a, F>,
         to: u64,
         skip: Skip,
     ) -> Option<&'a [u8]> {
         if to <= self.taken {
             return None;
+        }
+        if skip == Skip::Dropped(DropReason::Skipped) && self.behind.is_none() {
+            (self.behind, self.watched) = (Some(self.dropped().skipped), true);
+            self.events.push(Event::FellBehind { service: who.service, endpoint: who.endpoint });
         }
         let is_unused = self.written == self.first.bytes;
         let rest = self.leave_begun(pending, skip);
@@ -143,8 +156,23 @@ impl Cursor {
         self.unfinished = None;
     }
 
+    /// Whether it has left something out and has not caught up since.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.is_some()
+    }
+
+    /// Everything is written, on a connection that is up.
+    pub(super) fn catch_up(&mut self, who: Identity) {
+        self.watched = self.counting;
+        if let Some(before) = self.behind.take() {
+            let Identity { service, endpoint } = who;
+            let missed = self.dropped().skipped.minus(before);
+            self.events.push(Event::CaughtUp { service, endpoint, missed });
+        }
+    }
+
     /// A connection begins.
-    pub(crate) fn begin(&mut self, who: Identity<'_>, failures: u32) {
+    pub(crate) fn begin(&mut self, who: Identity, failures: u32) {
         self.connections = self.connections.wrapping_add(1);
         self.first = self.position();
         self.written_before = self.written_whole();
@@ -152,8 +180,8 @@ impl Cursor {
         self.rewritten_bytes += std::mem::take(&mut self.cut_bytes);
         let (connection, first) = (self.connections, self.first);
         trace::connected(&who, connection, first, failures);
-        self.push(Event::Connected {
-            service: who.service.cloned(),
+        self.events.push(Event::Connected {
+            service: who.service,
             endpoint: who.endpoint,
             connection,
             first,
@@ -163,7 +191,7 @@ impl Cursor {
 
     /// The connection has ended; `taken` is up to date.
     #[cold]
-    pub(crate) fn finish(&mut self, who: Identity<'_>, cause: EndCause) {
+    pub(crate) fn finish(&mut self, who: Identity, cause: EndCause) {
         let (first, end) = (self.first, self.position());
         self.cut_bytes = self.written - self.taken;
         self.written = self.taken;
@@ -176,7 +204,7 @@ impl Cursor {
             self.unconfirmed = self.unconfirmed.plus(on_this);
         }
         let ended = ConnectionEnd {
-            service: who.service.cloned(),
+            service: who.service,
             endpoint: who.endpoint,
             connection: self.connections,
             first,
@@ -186,30 +214,30 @@ impl Cursor {
             cause,
         };
         trace::ended(&ended);
-        self.push(Event::Ended(ended));
+        self.events.push(Event::Ended(ended));
     }
 
     /// What was not written is given up, there being no connection any more.
     #[cold]
-    pub(crate) fn drop_rest<F: Framing>(&mut self, who: Identity<'_>, pending: Pending<'_, F>) {
+    pub(crate) fn drop_rest<F: Framing>(&mut self, who: Identity, pending: Pending<'_, F>) {
         let bytes = pending.end().saturating_sub(self.taken);
         if bytes > 0 {
             trace::dropped(&who, bytes);
-            self.skip(pending, pending.end(), Skip::Dropped(DropReason::Closed));
+            self.skip(who, pending, pending.end(), Skip::Dropped(DropReason::Closed));
         }
     }
 
     /// What became of everything accepted so far.
     pub(crate) fn report<F: Framing>(
         &self,
-        who: Identity<'_>,
+        who: Identity,
         state: SinkState,
         pending: Pending<'_, F>,
     ) -> LeafReport {
         let left = pending.end().saturating_sub(self.taken);
         let messages = self.messages_between(pending, pending.end());
         LeafReport {
-            service: who.service.cloned(),
+            service: who.service,
             endpoint: who.endpoint,
             state,
             gates: true,
@@ -221,7 +249,7 @@ impl Cursor {
             unconfirmed: self.counted(self.unconfirmed),
             connections: self.connections,
             error: None,
-            events_lost: self.events_lost,
+            events_lost: self.events.lost(),
         }
     }
 
@@ -252,11 +280,6 @@ impl Cursor {
         self.count(0, 0).plus(count)
     }
 
-    /// Hands over the events so far.
-    pub(crate) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.events.drain(..).for_each(each);
-    }
-
     /// Bytes written on the running connection, at most.
     pub(crate) fn written_on_connection(&self) -> u64 {
         self.written.saturating_sub(self.first.bytes)
@@ -279,15 +302,4 @@ impl Cursor {
     fn count(&self, bytes: u64, messages: u64) -> Count {
         Count::new(bytes, messages, self.counting)
     }
-
-    fn push(&mut self, event: Event) {
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-            self.events_lost += 1;
-        }
-        self.events.push_back(event);
-    }
 }
-
-/// Events that a link keeps for a caller who is slow to ask.
-const MAX_EVENTS: usize = 64;

@@ -16,25 +16,28 @@ pub(super) struct Description<C> {
 }
 
 /// Who a link is, for its errors, reports, events and log lines.
-pub(super) struct Identity<'a> {
-    pub(super) service: Option<&'a Arc<str>>,
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) service: Option<Arc<str>>,
     pub(super) endpoint: Endpoint,
 }
 
-impl<C: Connect> Description<C> {
-    pub(super) fn identity(&self) -> Identity<'_> {
-        Identity { service: self.service.as_ref(), endpoint: self.connector.endpoint() }
-    }
-
-    pub(super) fn error(&self, kind: ErrorKind) -> SinkError {
-        let error = SinkError::new(kind).with_endpoint(self.connector.endpoint());
-        match &self.service {
-            Some(service) => error.with_service(service.clone()),
+impl Identity {
+    pub(super) fn error(self, kind: ErrorKind) -> SinkError {
+        let error = SinkError::new(kind).with_endpoint(self.endpoint);
+        match self.service {
+            Some(service) => error.with_service(service),
             None => error,
         }
     }
 
-    pub(super) fn unreachable(&self, failures: u32, error: Arc<io::Error>) -> SinkError {
+    pub(super) fn unreachable(self, failures: u32, error: Arc<io::Error>) -> SinkError {
         self.error(ErrorKind::Unreachable).with_attempt(failures).with_source(error)
+    }
+}
+
+impl<C: Connect> Description<C> {
+    pub(super) fn identity(&self) -> Identity {
+        Identity { service: self.service.clone(), endpoint: self.connector.endpoint() }
     }
 }

@@ -10,11 +10,11 @@ use crate::error::{ErrorKind, SinkError};
 use crate::framing::Framing;
 use crate::link::connect::Attempt;
 use crate::link::cursor::Cursor;
-use crate::link::description::Description;
+use crate::link::description::{Description, Identity};
 use crate::link::live::{Linger, Live, Step};
 use crate::link::{Connect, Skip};
 use crate::policy::Reconnect;
-use crate::sink::{EndCause, LeafReport, SinkState};
+use crate::sink::{EndCause, Event, LeafReport, SinkState};
 use crate::timer;
 
 /// What a link holds once it has been woken: its connection or attempt, and its place in the
@@ -28,6 +28,8 @@ pub(super) struct Line<C: Connect> {
     hurried: bool,
     /// Why the last attempt failed.
     reason: Option<Arc<io::Error>>,
+    /// Whether it was closed, and not woken since.
+    closed: bool,
 }
 
 enum State<I> {
@@ -53,7 +55,7 @@ struct Tail {
 impl<C: Connect> Line<C> {
     pub(super) fn new(counting: bool) -> Self {
         let (cursor, state) = (Cursor::new(counting), State::Asleep);
-        Self { cursor, state, failures: 0, hurried: false, reason: None }
+        Self { cursor, state, failures: 0, hurried: false, reason: None, closed: false }
     }
 
     /// Goes on where one step was not enough.
@@ -85,11 +87,13 @@ impl<C: Connect> Line<C> {
                     self.cursor.take_whole(pending);
                     // Whatever the walk over the headers came to, all of it is written.
                     self.cursor.take_all();
+                    self.catch_up(to);
                     return Poll::Ready(Ok(()));
                 }
                 Step::Nothing => {
                     ready!(self.finish_frame(to, cx.as_deref_mut()));
                     self.rest(to, cx);
+                    self.catch_up(to);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -131,8 +135,14 @@ impl<C: Connect> Line<C> {
     }
 
     /// Leaves out the frames up to `to`. A connection in the middle of one gets the rest of it.
-    pub(super) fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
-        let Some(rest) = self.cursor.skip(pending, to, skip) else { return };
+    pub(super) fn skip<F: Framing>(
+        &mut self,
+        who: Identity,
+        pending: Pending<'_, F>,
+        to: u64,
+        skip: Skip,
+    ) {
+        let Some(rest) = self.cursor.skip(who, pending, to, skip) else { return };
         // Only a connection that is up has begun a frame.
         self.state = match std::mem::replace(&mut self.state, State::Asleep) {
             State::Connected(live) => {
@@ -140,6 +150,15 @@ impl<C: Connect> Line<C> {
             }
             state => state,
         };
+    }
+
+    /// Nothing is left to write: whoever is connected then has all that it has not missed.
+    fn catch_up(&mut self, to: &Description<C>) {
+        if self.cursor.is_behind()
+            && let State::Connected(_) = self.state
+        {
+            self.cursor.catch_up(to.identity());
+        }
     }
 
     /// Writes the rest of a frame that was left out after it was begun, if there is one; ready when
@@ -233,27 +252,27 @@ impl<C: Connect> Line<C> {
         self.failures = attempt.failures();
         if outcome.is_none() {
             // The runtime that the attempt was made on is gone; this one may do.
-            self.state = State::Asleep;
+            self.give_up(to, None);
             self.connect(to, false)?;
             if let State::Connecting(attempt) = &mut self.state {
                 outcome = ready!(attempt.poll(cx));
             }
         }
         let Some(outcome) = outcome else {
-            self.state = State::Asleep;
-            return Poll::Ready(Err(to.error(ErrorKind::NoRuntime)));
+            self.give_up(to, None);
+            return Poll::Ready(Err(to.identity().error(ErrorKind::NoRuntime)));
         };
         match outcome {
             Ok(io) => {
+                self.take_steps();
                 self.state = State::Connected(Live::new(io));
                 self.reason = None;
                 self.cursor.begin(to.identity(), self.failures);
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                self.state = State::Asleep;
-                self.reason = Some(error.clone());
-                Poll::Ready(Err(to.unreachable(self.failures, error)))
+                self.give_up(to, Some(error.clone()));
+                Poll::Ready(Err(to.identity().unreachable(self.failures, error)))
             }
         }
     }
@@ -271,11 +290,53 @@ impl<C: Connect> Line<C> {
 
     /// Starts to connect; `at_once` leaves out the wait that the failures so far ask for.
     fn connect(&mut self, to: &Description<C>, at_once: bool) -> Result<(), SinkError> {
-        let runtime = timer::runtime().ok_or_else(|| to.error(ErrorKind::NoRuntime))?;
+        let runtime = timer::runtime().ok_or_else(|| to.identity().error(ErrorKind::NoRuntime))?;
         let at_once = std::mem::take(&mut self.hurried) || at_once;
-        let attempt = Attempt::spawn(&runtime, &to.connector, &to.policy, self.failures, at_once);
-        self.state = State::Connecting(attempt);
+        // It may take the place of one that waits.
+        self.take_steps();
+        self.closed = false;
+        self.state = State::Connecting(Attempt::spawn(
+            &runtime,
+            to,
+            self.failures,
+            self.reason.clone(),
+            at_once,
+        ));
         Ok(())
+    }
+
+    /// No connection is being made any more, for this error or for the attempt's last one.
+    fn give_up(&mut self, to: &Description<C>, error: Option<Arc<io::Error>>) {
+        self.take_steps();
+        if let State::Connecting(attempt) = std::mem::replace(&mut self.state, State::Asleep) {
+            self.failures = attempt.failures();
+            self.reason = error.or_else(|| attempt.error());
+        }
+        let failures = self.failures;
+        let error = self.reason.clone().map(|error| to.identity().unreachable(failures, error));
+        let Identity { service, endpoint } = to.identity();
+        self.cursor.events.push(Event::GaveUp { service, endpoint, failures, error });
+    }
+
+    /// Takes over what the attempt that is being made has to tell.
+    fn take_steps(&mut self) {
+        if let State::Connecting(attempt) = &self.state {
+            attempt.tell(&mut self.cursor.events);
+        }
+    }
+
+    /// Hands over the events so far.
+    pub(super) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.take_steps();
+        self.cursor.events.take(each);
+    }
+
+    /// Ends for good.
+    pub(super) fn close(&mut self, to: &Description<C>) {
+        if !std::mem::replace(&mut self.closed, true) {
+            let Identity { service, endpoint } = to.identity();
+            self.cursor.events.push(Event::Closed { service, endpoint });
+        }
     }
 
     /// One attempt at once, also if it turns out only later that there is no connection.
@@ -284,7 +345,7 @@ impl<C: Connect> Line<C> {
         match &self.state {
             State::Connecting(attempt) if attempt.is_waiting() => {
                 self.failures = attempt.failures();
-                self.reason = attempt.error().or_else(|| self.reason.take());
+                self.reason = attempt.error();
             }
             State::Asleep => {}
             _ => return,
@@ -334,12 +395,11 @@ impl<C: Connect> Line<C> {
     }
 
     fn hang_up(&mut self, to: &Description<C>, cause: EndCause) {
+        if let State::Connecting(_) = self.state {
+            return self.give_up(to, None);
+        }
         match std::mem::replace(&mut self.state, State::Asleep) {
-            State::Asleep => {}
-            State::Connecting(attempt) => {
-                self.failures = attempt.failures();
-                self.reason = attempt.error().or_else(|| self.reason.take());
-            }
+            State::Asleep | State::Connecting(_) => {}
             State::Connected(mut live)
             | State::Finishing(mut live, _)
             | State::Draining { mut live, .. } => {
@@ -383,10 +443,9 @@ impl<C: Connect> Line<C> {
         let mut leaf = self.cursor.report(to.identity(), self.state(), pending);
         let (failures, reason) = match &self.state {
             State::Connecting(attempt) => (attempt.failures(), attempt.error()),
-            _ => (self.failures, None),
+            _ => (self.failures, self.reason.clone()),
         };
-        leaf.error =
-            reason.or_else(|| self.reason.clone()).map(|error| to.unreachable(failures, error));
+        leaf.error = reason.map(|error| to.identity().unreachable(failures, error));
         leaf
     }
 }

@@ -122,7 +122,7 @@ impl<C: Connect> StreamLink<C> {
         // The usual case, in line: connected, the peer is there, and the kernel takes all at once.
         let Some(line) = self.line.as_deref_mut() else { return self.begin(cx, pending) };
         match line.step(pending) {
-            Step::Done if !line.cursor.counting => {
+            Step::Done if !line.cursor.watched => {
                 line.cursor.take_all();
                 Poll::Ready(Ok(()))
             }
@@ -198,7 +198,8 @@ impl<C: Connect> Link for StreamLink<C> {
     }
 
     fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
-        self.line().0.skip(pending, to.min(pending.end()), skip);
+        let (line, who) = self.line();
+        line.skip(who.identity(), pending, to.min(pending.end()), skip);
     }
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -223,13 +224,14 @@ impl<C: Connect> Link for StreamLink<C> {
     }
 
     fn end<F: Framing>(&mut self, end: End, pending: Pending<'_, F>) {
-        if self.is_unused(pending) {
+        if end == End::Sleep && self.is_unused(pending) {
             return;
         }
         let (line, to) = self.line();
         line.end(to);
         if end == End::Close {
             line.cursor.drop_rest(to.identity(), pending);
+            line.close(to);
         }
     }
 
@@ -256,7 +258,7 @@ impl<C: Connect> Link for StreamLink<C> {
     fn set_policy(&mut self, policy: &Arc<LazyPolicy>) {
         self.description.policy = policy.clone();
         if let Some(line) = &mut self.line {
-            line.cursor.counting = policy.counting;
+            line.cursor.set_counting(policy.counting);
         }
     }
 
@@ -277,7 +279,7 @@ impl<C: Connect> Link for StreamLink<C> {
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         if let Some(line) = &mut self.line {
-            line.cursor.take_events(each);
+            line.take_events(each);
         }
     }
 }

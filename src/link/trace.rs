@@ -15,9 +15,9 @@ mod enabled {
         tracing::warn!(%endpoint, failures, %error, "could not connect");
     }
 
-    pub(crate) fn connected(who: &Identity<'_>, connection: u32, first: Count, failures: u32) {
+    pub(crate) fn connected(who: &Identity, connection: u32, first: Count, failures: u32) {
         tracing::info!(
-            service = who.service.map(|service| &**service),
+            service = who.service.as_deref(),
             endpoint = %who.endpoint,
             connection,
             first_byte = first.bytes,
@@ -43,8 +43,8 @@ mod enabled {
         }
     }
 
-    pub(crate) fn dropped(who: &Identity<'_>, bytes: u64) {
-        let service = who.service.map(|service| &**service);
+    pub(crate) fn dropped(who: &Identity, bytes: u64) {
+        let service = who.service.as_deref();
         tracing::warn!(service, endpoint = %who.endpoint, bytes, "closed with frames unwritten");
     }
 }
@@ -62,9 +62,9 @@ mod disabled {
 
     pub(crate) fn failed(_: &Endpoint, _: u32, _: &io::Error) {}
 
-    pub(crate) fn connected(_: &Identity<'_>, _: u32, _: Count, _: u32) {}
+    pub(crate) fn connected(_: &Identity, _: u32, _: Count, _: u32) {}
 
     pub(crate) fn ended(_: &ConnectionEnd) {}
 
-    pub(crate) fn dropped(_: &Identity<'_>, _: u64) {}
+    pub(crate) fn dropped(_: &Identity, _: u64) {}
 }

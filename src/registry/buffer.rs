@@ -117,7 +117,7 @@ impl BufferKeys {
     }
 }
 
-const WHEN_FULL: &[Word<WhenFull>] = &[
+pub(super) const WHEN_FULL: &[Word<WhenFull>] = &[
     ("wait", Some(WhenFull::Wait)),
     ("drop_newest", Some(WhenFull::DropNewest)),
     ("drop_oldest", Some(WhenFull::DropOldest)),
@@ -125,8 +125,9 @@ const WHEN_FULL: &[Word<WhenFull>] = &[
 ];
 
 /// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.
-const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
-const HIGH_WATER: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB, or \"off\"" };
-const FLUSH_AT: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
-const LOW_WATER: Limits<u32> = Limits { min: 0, max: GIB, words: "0B to 1GiB" };
-const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+pub(super) const CAPACITY: Limits<u32> = Limits { min: 64, max: GIB, words: "64B to 1GiB" };
+pub(super) const HIGH_WATER: Limits<u32> =
+    Limits { min: 1, max: GIB, words: "1B to 1GiB, or \"off\"" };
+pub(super) const FLUSH_AT: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };
+pub(super) const LOW_WATER: Limits<u32> = Limits { min: 0, max: GIB, words: "0B to 1GiB" };
+pub(super) const MAX_FRAME: Limits<u32> = Limits { min: 1, max: GIB, words: "1B to 1GiB" };

@@ -7,13 +7,17 @@ use super::spelling;
 pub(super) struct Table {
     /// How its header is written.
     path: &'static str,
-    keys: &'static [&'static str],
+    pub(super) keys: &'static [&'static str],
 }
 
-pub(super) static FILE: Table =
-    Table { path: "the top of the file", keys: &["version", "include", "defaults", "services"] };
+pub(super) static FILE: Table = Table {
+    path: "the top of the file",
+    keys: &["version", "include", "defaults", "limits", "services"],
+};
 pub(super) static DEFAULTS: Table =
     Table { path: "[defaults]", keys: &["buffer", "lazy", "failover", "tcp", "unix"] };
+pub(super) static LIMITS: Table =
+    Table { path: "[limits]", keys: &["bytes", "fds", "tasks", "services"] };
 pub(super) static SERVICE: Table = Table {
     path: "[services.NAME]",
     keys: &[
@@ -69,8 +73,10 @@ pub(super) static TCP: Table = Table {
 };
 pub(super) static UNIX: Table = Table { path: "[services.NAME.unix]", keys: &["send_buffer"] };
 
-static ALL: [&Table; 10] =
-    [&FILE, &SERVICE, &DEFAULTS, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP, &UNIX];
+pub(super) static ALL: [&Table; 11] = [
+    &FILE, &SERVICE, &DEFAULTS, &LIMITS, &ISOLATION, &FAILOVER, &BUFFER, &LAZY, &BACKOFF, &TCP,
+    &UNIX,
+];
 
 impl Table {
     pub(super) fn has(&self, key: &str) -> bool {

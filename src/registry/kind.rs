@@ -292,12 +292,29 @@ pub enum DiagnosticKind {
         /// Its name.
         target: Arc<str>,
     },
+    /// Services that may take more than the file allows them.
+    #[error("{}; the limit is {limit}", needs(.key, *.needed))]
+    OverLimit {
+        /// The key of `[limits]`.
+        key: &'static str,
+        /// What all services take at most, each as a shared sink.
+        needed: u64,
+        /// What they may take.
+        limit: u64,
+    },
     /// A composite over more endpoints than one stack drives.
     #[error("the composite reaches more than {max} endpoints")]
     TooManyTargets {
         /// How many are allowed.
         max: usize,
     },
+}
+
+fn needs(key: &str, needed: u64) -> String {
+    match key {
+        "services" => format!("there are {needed} services"),
+        key => format!("the services take up to {needed} {key}"),
+    }
 }
 
 pub(super) fn listed(words: &[&str]) -> String {

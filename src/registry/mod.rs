@@ -1,6 +1,7 @@
 //! services.toml as plain data: parsed once into types that cannot be wrong. No runtime, no socket.
 
 mod advice;
+mod budget;
 mod buffer;
 mod defaults;
 mod diagnostic;
@@ -10,12 +11,15 @@ mod graph;
 mod keys;
 mod kind;
 mod leaves;
+mod limits;
 mod load;
 mod number;
 mod options;
 mod parse;
 mod reader;
 mod report;
+#[cfg(feature = "schema")]
+mod schema;
 mod secret;
 mod section;
 mod service;
@@ -26,10 +30,12 @@ mod tree;
 mod units;
 mod variables;
 
+pub use self::budget::{Budget, Cost, ServiceBudget};
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
 pub use self::load::RegistryLoader;
 pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
+pub(crate) use self::spelling::nearest;
 
 use std::path::Path;
 use std::ptr;
@@ -151,7 +157,7 @@ impl Registry {
     /// The name nearest to one that is not there, if one is near enough to have been meant.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        spelling::nearest(name, self.services.iter().map(|service| &*service.name))
+        nearest(name, self.services.iter().map(|service| &*service.name))
     }
 
     /// The services with an endpoint that `service` leads to, in the order of the file's `targets`,

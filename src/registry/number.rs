@@ -46,12 +46,12 @@ impl Section<'_> {
     }
 
     /// A size in bytes, as a number or with a unit.
-    pub(super) fn bytes(
+    pub(super) fn bytes<T: TryFrom<u64> + TryFrom<i128> + PartialOrd + Copy>(
         &self,
         key: &'static str,
-        limits: &Limits<u32>,
+        limits: &Limits<T>,
         report: &mut Report,
-    ) -> Option<u32> {
+    ) -> Option<T> {
         let value = self.value(key)?;
         if value.get_ref().is_integer() {
             return self.integer(key, limits, report);
@@ -60,11 +60,10 @@ impl Section<'_> {
             return wrong_type(key, value, "a size like \"64KiB\", or a number of bytes", report);
         };
         match units::bytes(text) {
-            Ok(bytes) => {
-                // More than a `u32` holds is more than any limit.
-                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-                within(key, bytes, limits, text, value, report)
-            }
+            Ok(bytes) => match T::try_from(bytes) {
+                Ok(bytes) => within(key, bytes, limits, text, value, report),
+                Err(_) => out_of_range(key, limits, text, value, report),
+            },
             Err(UnitError::Overflow) => out_of_range(key, limits, text, value, report),
             Err(error) => {
                 let help = unit_help(text, error, "B", "`65536`, `\"64KiB\"` or `\"1MiB\"`");

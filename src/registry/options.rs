@@ -166,38 +166,42 @@ fn send_buffer(section: &Section<'_>, report: &mut Report) -> Option<Option<usiz
     Some(bytes.map(|bytes| bytes as usize))
 }
 
-const ISOLATION: &[Word<Isolation>] =
+pub(super) const ISOLATION: &[Word<Isolation>] =
     &[("all", Some(Isolation::All)), ("best_effort", Some(Isolation::BestEffort))];
 
-const RECONNECT: &[Word<Reconnect>] =
+pub(super) const RECONNECT: &[Word<Reconnect>] =
     &[("on_data", Some(Reconnect::OnData)), ("eager", Some(Reconnect::Eager))];
 
 /// The kernel raises smaller ones to its own minimum of about 4 KiB (socket(7), `SO_SNDBUF`).
-const SEND_BUFFER: Limits<u32> = Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
+pub(super) const SEND_BUFFER: Limits<u32> =
+    Limits { min: 4096, max: GIB, words: "4KiB to 1GiB, or \"auto\"" };
 pub(super) const GIB: u32 = 1 << 30;
 
 /// Of none nobody would wait for any, which is best effort; there are not more endpoints.
-const QUORUM: Limits<u16> = Limits { min: 1, max: 512, words: "1 to 512" };
-const ATTEMPTS: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
-const TURNS: Limits<u32> = Limits { min: 1, max: u32::MAX, words: "1 to 4294967295" };
-const PROBES: Limits<u32> = Limits { min: 0, max: u32::MAX, words: "0 (never) to 4294967295" };
-const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };
+pub(super) const QUORUM: Limits<u16> = Limits { min: 1, max: 512, words: "1 to 512" };
+pub(super) const ATTEMPTS: Limits<u32> =
+    Limits { min: 0, max: u32::MAX, words: "0 (no limit) to 4294967295" };
+pub(super) const TURNS: Limits<u32> = Limits { min: 1, max: u32::MAX, words: "1 to 4294967295" };
+pub(super) const PROBES: Limits<u32> =
+    Limits { min: 0, max: u32::MAX, words: "0 (never) to 4294967295" };
+pub(super) const MULTIPLIER: Limits<f64> = Limits { min: 1.0, max: 1000.0, words: "1 to 1000" };
 
 /// A year is beyond every use, and small enough that adding it to any clock cannot overflow. The
 /// runtime's timers count milliseconds, so that less would round to nothing.
 pub(super) const POSITIVE: Limits<Duration> =
     Limits { min: Duration::from_millis(1), max: YEAR, words: "1ms to 8760h" };
-const FROM_ZERO: Limits<Duration> = Limits { min: Duration::ZERO, max: YEAR, words: "0s to 8760h" };
+pub(super) const FROM_ZERO: Limits<Duration> =
+    Limits { min: Duration::ZERO, max: YEAR, words: "0s to 8760h" };
 const YEAR: Duration = Duration::from_secs(8760 * 3600);
 
 /// Whole seconds up to `MAX_TCP_KEEPIDLE` (Linux, include/net/tcp.h).
-const KEEPALIVE: Limits<Duration> = Limits {
+pub(super) const KEEPALIVE: Limits<Duration> = Limits {
     min: Duration::from_secs(1),
     max: Duration::from_secs(32767),
     words: "1s to 32767s, or \"off\"",
 };
 /// Milliseconds in an `int` (tcp(7), `TCP_USER_TIMEOUT`).
-const USER_TIMEOUT: Limits<Duration> = Limits {
+pub(super) const USER_TIMEOUT: Limits<Duration> = Limits {
     min: Duration::from_millis(1),
     max: Duration::from_secs(596 * 3600),
     words: "1ms to 596h, or \"off\"",

@@ -12,7 +12,8 @@ use super::draft::Draft;
 use super::graph;
 use super::keys;
 use super::kind::DiagnosticKind as Kind;
-use super::number::Limits;
+use super::limits::Limits;
+use super::number::Limits as Bounds;
 use super::options;
 use super::reader::Reader;
 use super::report::Report;
@@ -22,7 +23,7 @@ use super::shared::Shared;
 
 /// What the file says, as a whole when nothing was reported.
 pub(super) fn registry(root: &DeTable<'_>, report: &mut Report) -> Registry {
-    let mut drafts = drafts(root, report);
+    let (mut drafts, limits) = drafts(root, report);
     graph::check(&drafts, report);
     advice::advise(&drafts, report);
     drafts.sort_by(|left, right| left.name.cmp(&right.name));
@@ -35,27 +36,33 @@ pub(super) fn registry(root: &DeTable<'_>, report: &mut Report) -> Registry {
     for service in services.iter_mut().filter(|_| !disabled.is_empty()) {
         service.leave_out(&disabled);
     }
-    Registry { services, failovers, disabled, warnings: Box::default() }
+    let registry = Registry { services, failovers, disabled, warnings: Box::default() };
+    // What is broken may count for nothing, or for too much.
+    if report.count() == 0 {
+        limits.check(&registry, report);
+    }
+    registry
 }
 
-/// The services in the order of the files.
-fn drafts(root: &DeTable<'_>, report: &mut Report) -> Vec<Draft> {
+/// The services in the order of the files, and what they may take.
+fn drafts(root: &DeTable<'_>, report: &mut Report) -> (Vec<Draft>, Limits) {
     let file = Section::open(root, &keys::FILE, report);
     file.integer("version", &VERSION, report);
     let defaults = Defaults::read(&file, report);
+    let limits = Limits::read(&file, report);
     let help = Some("a service is a table `[services.NAME]`");
     let Some(services) = file.value("services") else {
         // Where a key is unknown, or a file cannot be read, that is the cause.
         if report.count() == 0 {
             report.error_with_help(0..0, Kind::Missing { key: "services" }, help);
         }
-        return Default::default();
+        return (Vec::new(), limits);
     };
     let Some(table) = services.get_ref().as_table() else {
         let (expected, found) = ("a table", type_name(services));
         let kind = Kind::WrongType { key: "services".into(), expected, found };
         report.error_with_help(services.span(), kind, help);
-        return Default::default();
+        return (Vec::new(), limits);
     };
     let services = table;
     // The map is sorted by name; readers of errors think in the order of the file.
@@ -63,7 +70,7 @@ fn drafts(root: &DeTable<'_>, report: &mut Report) -> Vec<Draft> {
     entries.sort_by_key(|(name, _)| name.span().start);
     let mut shared = Shared::new();
     let draft = |(name, value)| draft(name, value, &defaults, &mut shared, report);
-    entries.into_iter().map(draft).collect()
+    (entries.into_iter().map(draft).collect(), limits)
 }
 
 /// Reports what is not TOML in a file whose first byte is at `start`.
@@ -153,7 +160,7 @@ fn check_name(name: &str, span: &Range<usize>, report: &mut Report) {
 }
 
 /// The version of the format that this is.
-const VERSION: Limits<u32> = Limits { min: 1, max: 1, words: "1" };
+pub(super) const VERSION: Bounds<u32> = Bounds { min: 1, max: 1, words: "1" };
 
 /// Names stand in logs and metrics.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;

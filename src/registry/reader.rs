@@ -223,19 +223,19 @@ fn part_of(text: &str, error: &EndpointError, span: Range<usize>) -> Range<usize
     }
 }
 
-const TYPES: &[Word<Type>] = &[
+pub(super) const TYPES: &[Word<Type>] = &[
     ("direct", Some(Type::Endpoint(Role::Direct))),
     ("relay", Some(Type::Endpoint(Role::Relay))),
     ("composite", Some(Type::Composite)),
 ];
 
-const PATTERNS: &[Word<Pattern>] = &[
+pub(super) const PATTERNS: &[Word<Pattern>] = &[
     ("fanout", Some(Pattern::Fanout)),
     ("round_robin", None),
     ("failover", Some(Pattern::Failover)),
 ];
 
 /// What a connection to a relay begins with: nothing, until relays want more.
-const PREAMBLES: &[Word<()>] = &[("none", Some(()))];
+pub(super) const PREAMBLES: &[Word<()>] = &[("none", Some(()))];
 
 const NOT_COMPOSITE: &str = "a service with an endpoint; it needs `type = \"composite\"`";

@@ -40,6 +40,7 @@ impl Kind {
             Self::InvalidDuration { .. } => "a duration like `5s`".to_owned(),
             Self::InvalidSize { .. } => "a size like `64KiB`".to_owned(),
             Self::Endpoint(error) => format!("an endpoint: {}", flaw(&error)),
+            Self::OverLimit { key, .. } => format!("a limit of `{key}` that the services keep"),
             Self::UnknownTarget { .. } => "the name of a service".to_owned(),
             _ => "what can stand here".to_owned(),
         };

@@ -28,11 +28,11 @@ pub(super) fn bytes(text: &str) -> Result<u64, UnitError> {
 }
 
 /// Microseconds in each unit.
-const DURATION_UNITS: &[(&str, u64)] =
+pub(super) const DURATION_UNITS: &[(&str, u64)] =
     &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 /// Bytes in each unit: `K` is 1000 and `Ki` is 1024 (IEC 80000-13).
-const SIZE_UNITS: &[(&str, u64)] = &[
+pub(super) const SIZE_UNITS: &[(&str, u64)] = &[
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),

@@ -1,5 +1,8 @@
 //! What a sink is: accepting messages, pushing them out, and the states in between.
 
+mod branch;
+mod event;
+mod events;
 mod forward;
 pub mod future;
 mod hand_back;
@@ -10,10 +13,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-pub use self::hand_back::HandBack;
-pub use self::report::{
-    ConnectionEnd, Count, DropReason, Dropped, EndCause, Event, LeafReport, Report, SwitchCause,
-};
+pub use self::branch::{Branch, BranchOutcome};
+pub(crate) use self::event::first_link;
+pub use self::event::{Circuit, ConnectionEnd, EndCause, Event, SwitchCause};
+pub(crate) use self::events::EventQueue;
+pub use self::hand_back::{HandBack, HandedBack};
+pub use self::report::{Count, DropReason, Dropped, LeafReport, Report};
 pub use self::state::SinkState;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
@@ -271,8 +276,12 @@ pub trait MessageSink {
     }
 
     /// Hands over what happened to the links since the last call, in order per link. A link keeps
-    /// its latest 64 events for a caller who is slow to ask; [`LeafReport::events_lost`] counts
-    /// the others.
+    /// its latest 64 events for a caller who is slow to ask, and so does each layer or composite
+    /// that tells of something itself; attempts to connect go first, and
+    /// [`LeafReport::events_lost`] counts what goes besides.
+    ///
+    /// Nothing waits for events here, since a sink moves in the calls of its owner: ask after those.
+    /// To wait for them, share the sink: [`Shared::events`](crate::Shared::events).
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         let _ = each;
     }

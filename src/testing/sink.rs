@@ -10,7 +10,7 @@ use crate::encode::Encode;
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::policy::LazyPolicy;
-use crate::sink::{Count, End, Event, HandBack, MessageSink, Report, SinkState};
+use crate::sink::{Count, End, Event, HandBack, HandedBack, MessageSink, Report, SinkState};
 
 /// A sink without a connection, for tests of layers and of composites over sinks: it takes as many
 /// messages as it is given room for, fails when told to, and keeps note of every call.
@@ -299,13 +299,13 @@ impl MessageSink for ScriptedSink {
 
 /// Hands back what was not flushed, and the room that it took.
 impl HandBack for ScriptedSink {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         let mut state = self.called("hand_back");
         let flushed = state.flushed;
         let handed_back = state.messages.split_off(flushed);
         state.room += handed_back.len();
         state.accepted_bytes -= handed_back.iter().map(|message| message.len() as u64).sum::<u64>();
         drop(state);
-        handed_back.iter().for_each(|message| each(message));
+        handed_back.iter().for_each(|message| each(HandedBack::new(message)));
     }
 }

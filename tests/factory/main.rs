@@ -2,6 +2,7 @@
 
 mod conforming;
 mod isolation;
+mod known;
 mod shared;
 mod typed;
 

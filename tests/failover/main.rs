@@ -1,6 +1,7 @@
 //! The failover, over links and over whole sinks: what each receiver gets, and by which rules the
 //! target changes.
 
+mod fresh;
 mod rules;
 mod schedules;
 mod sockets;

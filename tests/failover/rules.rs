@@ -315,7 +315,7 @@ async fn message_that_is_too_large_for_the_next_waits_for_the_first() -> Result<
     let error = sink.flush().await.expect_err("too large for the second");
     assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
     let mut kept = Vec::new();
-    sink.hand_back(&mut |message| kept.push(message.to_vec()));
+    sink.hand_back(&mut |message| kept.push(message.payload().to_vec()));
     assert_eq!((kept, sink.accepted_bytes()), (vec![vec![7; 100]], 0));
     Ok(())
 }

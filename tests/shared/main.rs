@@ -4,6 +4,7 @@ mod chaos;
 mod closing;
 mod delay;
 mod driving;
+mod events;
 mod failing;
 mod feeding;
 mod sockets;

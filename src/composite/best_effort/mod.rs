@@ -1,10 +1,12 @@
 //! The child that nobody waits for.
 
+mod lag;
 mod links;
 mod sinks;
 
 use std::task::Poll;
 
+use self::lag::Lag;
 use crate::error::SinkError;
 use crate::sink::{Count, SinkState};
 
@@ -28,7 +30,8 @@ use crate::sink::{Count, SinkState};
 /// What it misses is whole messages; what it gets is in order, never torn: a frame that a connection
 /// has begun is finished from a copy of its end. Then it is up to date again. Each message that it
 /// misses is counted, in [`Dropped::skipped`](crate::Dropped::skipped) of its leaves; those that a
-/// whole sink misses were never framed, and their bytes there are those of the messages alone.
+/// whole sink misses were never framed, and their bytes there are those of the messages alone. That it
+/// [fell behind](crate::Event::FellBehind) and has [caught up](crate::Event::CaughtUp) are events.
 ///
 /// Below a buffer, the room is needed when what is free is neither a message nor half the buffer nor
 /// a whole write: so give the buffer the size of several writes if children are to lag behind
@@ -71,13 +74,15 @@ pub struct BestEffort<C> {
     closed: bool,
     /// Over a sink: what it has missed, counted in payloads.
     skipped: Count,
+    /// Over a sink: none until it first misses something.
+    lag: Option<Box<Lag>>,
 }
 
 impl<C> BestEffort<C> {
     /// Nobody waits for `inner`, a link or a whole sink.
     pub const fn new(inner: C) -> Self {
         let skipped = Count { bytes: 0, messages: Some(0) };
-        Self { inner, gates: false, gave_up: None, closed: false, skipped }
+        Self { inner, gates: false, gave_up: None, closed: false, skipped, lag: None }
     }
 
     /// Whether it gates all the same, as if it was not wrapped. For sets of one type, of whose

@@ -2,11 +2,12 @@
 
 use std::task::{Context, Poll};
 
+use super::lag::Lag;
 use super::{BestEffort, has_failed, is_away};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::forward_sink;
-use crate::sink::{Count, End, MessageSink, Report};
+use crate::sink::{Count, End, Event, MessageSink, Report};
 
 impl<S: MessageSink> MessageSink for BestEffort<S> {
     #[inline]
@@ -64,6 +65,9 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
             return flushed;
         }
         self.gave_up = has_failed(&flushed).then_some(accepted);
+        if flushed.is_ready() && self.gave_up.is_none() && self.inner.is_connected() {
+            self.catch_up();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -96,6 +100,9 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
     fn report_into(&self, report: &mut Report) {
         let first = report.leaves.len();
         self.inner.report_into(report);
+        if let (Some(lag), Some(leaf)) = (&self.lag, report.leaves.get_mut(first)) {
+            leaf.events_lost += lag.events.lost();
+        }
         if self.gates {
             return;
         }
@@ -105,8 +112,15 @@ impl<S: MessageSink> MessageSink for BestEffort<S> {
         }
     }
 
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.inner.take_events(each);
+        if let Some(lag) = &mut self.lag {
+            lag.events.take(each);
+        }
+    }
+
     forward_sink! { inner:
-        hurry state accepted_bytes outstanding_bytes take_events set_policy due close_deadline
+        hurry state accepted_bytes outstanding_bytes set_policy due close_deadline
     }
 }
 
@@ -130,10 +144,27 @@ impl<S: MessageSink> BestEffort<S> {
         match self.inner.try_feed(msg) {
             Err(refusal) if self.gates || refusal.is_closed() => Err(refusal),
             Err(_) => {
+                self.fall_behind();
                 self.skipped = self.skipped.plus(Count { bytes: len as u64, messages: Some(1) });
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// It misses a message.
+    fn fall_behind(&mut self) {
+        let lag = self.lag.get_or_insert_with(|| Box::new(Lag::new()));
+        if !lag.is_behind() {
+            lag.begin(self.inner.report(), self.skipped);
+        }
+    }
+
+    /// It has written all that it has.
+    #[inline]
+    fn catch_up(&mut self) {
+        if let Some(lag) = self.lag.as_mut().filter(|lag| lag.is_behind()) {
+            lag.end(self.inner.report(), self.skipped);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::composite::each::Step;
 use crate::composite::{SinkSet, VisitSink, VisitSinkMut};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
-use crate::sink::{End, MessageSink, Report, SinkState};
+use crate::sink::{End, HandedBack, MessageSink, Report, SinkState};
 
 /// Asks child `index`; answers the visitor with what it has found.
 #[inline(always)]
@@ -117,7 +117,7 @@ impl<A: Attempt> VisitSinkMut for Try<'_, A> {
 
 pub(super) struct PollFeed<'a, 'cx, 'w> {
     pub(super) cx: &'cx mut Context<'w>,
-    pub(super) message: &'a [u8],
+    pub(super) message: &'a HandedBack<'a>,
     pub(super) done: Poll<Result<(), SinkError>>,
 }
 

@@ -1,7 +1,6 @@
 //! Which target is on duty, and what is known of it and of those that are preferred to it. Knows
 //! neither links nor sinks.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,10 +8,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::policy::{FailoverPolicy, LazyPolicy};
-use crate::sink::{Event, LeafReport, Report, SinkState, SwitchCause};
+use crate::sink::{Event, EventQueue, LeafReport, Report, SinkState, SwitchCause, first_link};
 use crate::timer::Alarm;
 
 /// Which target is active, how it does, and how the preferred ones do.
@@ -39,8 +37,7 @@ pub(super) struct Duty {
     /// The target that was left in good order, until it has said goodbye or its time is up.
     pub(super) leaving: Option<(usize, Option<Instant>)>,
     alarm: Alarm,
-    events: VecDeque<Event>,
-    events_lost: u64,
+    events: EventQueue,
 }
 
 impl Duty {
@@ -59,8 +56,7 @@ impl Duty {
             returning: None,
             leaving: None,
             alarm: Alarm::default(),
-            events: VecDeque::new(),
-            events_lost: 0,
+            events: EventQueue::new(),
         }
     }
 
@@ -248,15 +244,11 @@ impl Duty {
     }
 
     /// Tells of a switch to the target whose report this is.
-    pub(super) fn tell(&mut self, from: usize, to: &Report, cause: SwitchCause, position: u64) {
-        let leaf = to.leaves.first();
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-            self.events_lost += 1;
-        }
-        self.events.push_back(Event::Switched {
-            service: leaf.and_then(|leaf| leaf.service.clone()),
-            endpoint: leaf.map_or_else(nowhere, |leaf| leaf.endpoint.clone()),
+    pub(super) fn tell(&mut self, from: usize, to: Report, cause: SwitchCause, position: u64) {
+        let (service, endpoint) = first_link(to);
+        self.events.push(Event::Switched {
+            service,
+            endpoint,
             from,
             to: self.active,
             cause,
@@ -265,24 +257,16 @@ impl Duty {
     }
 
     pub(super) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.events.drain(..).for_each(each);
+        self.events.take(each);
     }
 
     /// Counts lost events with the first leaf's.
     pub(super) fn report_into(&self, leaf: Option<&mut LeafReport>) {
         if let Some(leaf) = leaf {
-            leaf.events_lost += self.events_lost;
+            leaf.events_lost += self.events.lost();
         }
     }
 }
-
-/// Where a target without links leads.
-fn nowhere() -> Endpoint {
-    Endpoint::Other("nowhere".into())
-}
-
-/// Events that are kept for a caller who is slow to ask.
-const MAX_EVENTS: usize = 64;
 
 /// The runtime's timers count milliseconds; anything shorter would have us look without a pause.
 const TICK: Duration = Duration::from_millis(1);

@@ -158,7 +158,7 @@ impl<T: LinkSet> Failover<T> {
         nth_mut(&mut self.children, to, JoinOne(self.taken));
         if from != to {
             let report = nth(&self.children, to, ReportOne(Report::default())).0;
-            self.duty.tell(from, &report, cause, self.taken);
+            self.duty.tell(from, report, cause, self.taken);
         }
     }
 

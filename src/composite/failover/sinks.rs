@@ -15,7 +15,8 @@ use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::policy::LazyPolicy;
 use crate::sink::{
-    Count, DropReason, End, Event, HandBack, MessageSink, Report, SinkState, SwitchCause,
+    Count, DropReason, End, Event, HandBack, HandedBack, MessageSink, Report, SinkState,
+    SwitchCause,
 };
 
 impl<T: HandBackSet> MessageSink for Failover<T> {
@@ -140,7 +141,9 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
 }
 
 impl<T: HandBackSet> HandBack for Failover<T> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = T::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.children.hand_back_of(self.duty.active, each);
         self.spill.drain(each);
     }
@@ -248,7 +251,7 @@ impl<T: HandBackSet> Failover<T> {
         let (from, to) = (self.duty.active, self.duty.fail(targets));
         self.end_sink(from);
         let mut spill = Spill::default();
-        self.children.hand_back_of(from, &mut |message: &[u8]| spill.push(message));
+        self.children.hand_back_of(from, &mut |message: HandedBack<'_>| spill.push(message));
         // What was on its way to it comes behind what it had already.
         self.spill.drain(|message| spill.push(message));
         self.spill = spill;
@@ -287,7 +290,7 @@ impl<T: HandBackSet> Failover<T> {
         }
         if from != to {
             let report = nth(&self.children, to, ReportOne(Report::default())).0;
-            self.duty.tell(from, &report, cause, each::accepted_bytes(&self.children));
+            self.duty.tell(from, report, cause, each::accepted_bytes(&self.children));
         }
     }
 
@@ -305,7 +308,7 @@ impl<T: HandBackSet> Failover<T> {
     /// Brings what was on its way to the active child, waiting for room.
     fn poll_unspill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         while let Some(message) = self.spill.first() {
-            let feed = PollFeed { cx, message, done: Poll::Pending };
+            let feed = PollFeed { cx, message: &message, done: Poll::Pending };
             ready!(nth_mut(&mut self.children, self.duty.active, feed).done)?;
             self.spill.pop();
         }
@@ -314,7 +317,7 @@ impl<T: HandBackSet> Failover<T> {
 
     fn try_unspill(&mut self) -> Result<(), TryFeedError> {
         while let Some(message) = self.spill.first() {
-            let attempt = &TryFeed(message);
+            let attempt = &TryFeed(&message);
             let attempt = Try { attempt, done: Err(TryFeedError::NotConnected) };
             nth_mut(&mut self.children, self.duty.active, attempt).done?;
             self.spill.pop();

@@ -22,10 +22,8 @@ mod sinks;
 /// message goes to all children or to none, so the fullest one says when there is room. A flush
 /// waits for all. A child that shall not hold up the others is wrapped in a
 /// [`BestEffort`](crate::BestEffort); where some of the children are enough, there is
-/// [`Quorum`](crate::Quorum). Which child has failed, why, and what it misses stands in the
-/// [`Report`](crate::Report): a leaf for each link, in their order, with
-/// [`gates`](crate::LeafReport::gates), `state`, `error`, `buffered` (what it is behind by) and
-/// `dropped.skipped` (what it has missed).
+/// [`Quorum`](crate::Quorum). Which child has failed, why, and what it misses is told by
+/// [`Report::branches`](crate::Report::branches), a word for each link, in their order.
 ///
 /// Being what its children are, it nests: in itself, and at either level
 /// (`Fanout<(Lazy<Buffered<Fanout<(TcpSink, TcpSink)>>>, Lazy<Buffered<UnixSink>>)>`). A

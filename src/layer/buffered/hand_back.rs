@@ -3,10 +3,10 @@
 use super::{Buffered, Phase};
 use crate::framing::Framing;
 use crate::link::Link;
-use crate::sink::HandBack;
+use crate::sink::{HandBack, HandedBack};
 
 impl<L: Link, F: Framing> HandBack for Buffered<L, F> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.release(0);
         let pending = self.pending();
         let mut kept = pending.boundary(self.start, self.link.reached()).0;
@@ -17,7 +17,7 @@ impl<L: Link, F: Framing> HandBack for Buffered<L, F> {
         }
         let mut rest = pending.from(kept);
         while let Some((payload, behind)) = self.framing.split_frame(rest) {
-            each(payload);
+            each(HandedBack::new(payload));
             rest = behind;
         }
         self.store.truncate((kept - self.start) as usize);

@@ -101,8 +101,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
             self.phase = Phase::Closing;
             self.store.close();
             ready!(self.poll_shutdown(cx))?;
-            self.store.free();
-            self.phase = Phase::Closed;
+            self.end(End::Close);
         }
         Poll::Ready(Ok(()))
     }
@@ -168,6 +167,9 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     fn report_into(&self, report: &mut Report) {
         let first = report.leaves.len();
         self.link.report_into(self.pending(), report);
+        if let (Some(water), Some(leaf)) = (self.water(), report.leaves.get_mut(first)) {
+            leaf.events_lost += water.events.lost();
+        }
         for leaf in report.leaves.iter_mut().skip(first) {
             if let Some(extra) = &self.extra {
                 extra.overflow.report_to(leaf);
@@ -181,7 +183,7 @@ impl<L: Link, F: Framing> MessageSink for Buffered<L, F> {
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
         self.link.take_events(each);
         if let Some(water) = self.water_mut() {
-            water.take_events(each);
+            water.events.take(each);
         }
     }
 

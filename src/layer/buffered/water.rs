@@ -1,14 +1,13 @@
 //! The water marks: when a buffer counts as filling up, and when no longer. The high mark is an end
 //! of the window, so that nothing is compared where messages are appended.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Buffered;
 use crate::endpoint::Endpoint;
 use crate::framing::Framing;
 use crate::link::Link;
-use crate::sink::{Event, Report};
+use crate::sink::{Event, EventQueue, Report};
 
 /// The marks, and on which side of them the buffer is.
 #[derive(Debug)]
@@ -18,38 +17,27 @@ pub(super) struct Water {
     pub(super) is_above: bool,
     /// The link that lagged most when the high mark was passed.
     slowest: Option<(Option<Arc<str>>, Endpoint)>,
-    events: VecDeque<Event>,
+    pub(super) events: EventQueue,
 }
 
 impl Water {
     pub(super) fn new(high: usize, low: usize) -> Self {
-        let (low, events) = (low.min(high), VecDeque::new());
+        let (low, events) = (low.min(high), EventQueue::new());
         Self { high, low, is_above: false, slowest: None, events }
-    }
-
-    pub(super) fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
-        self.events.drain(..).for_each(each);
     }
 
     fn rise(&mut self, slowest: Option<(Option<Arc<str>>, Endpoint)>, buffered_bytes: u64) {
         (self.is_above, self.slowest) = (true, slowest);
         if let Some((service, endpoint)) = self.slowest.clone() {
-            self.push(Event::HighWater { service, endpoint, buffered_bytes });
+            self.events.push(Event::HighWater { service, endpoint, buffered_bytes });
         }
     }
 
     fn fall(&mut self, buffered_bytes: u64) {
         self.is_above = false;
         if let Some((service, endpoint)) = self.slowest.take() {
-            self.push(Event::LowWater { service, endpoint, buffered_bytes });
+            self.events.push(Event::LowWater { service, endpoint, buffered_bytes });
         }
-    }
-
-    fn push(&mut self, event: Event) {
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
     }
 }
 
@@ -98,6 +86,3 @@ impl<L: Link, F: Framing> Buffered<L, F> {
         }
     }
 }
-
-/// Events that a buffer keeps for a caller who is slow to ask; as many as a link.
-const MAX_EVENTS: usize = 64;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use self::switch::Circuit;
 use self::switch::{Position, Switch};
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::forward_sink;
 use crate::policy::Backoff;
-use crate::sink::{HandBack, MessageSink, SinkState};
+use crate::sink::{
+    Circuit, Event, EventQueue, HandBack, HandedBack, MessageSink, Report, SinkState, first_link,
+};
 use crate::timer::Alarm;
 
 /// Stops trying a peer that fails too often, and tries it again after a while: callers learn at
@@ -35,6 +36,8 @@ use crate::timer::Alarm;
 /// is back. While the circuit is open, flushes that have something to write fail at once, and so do
 /// `connect` and `feed`, which can also [wait](Self::with_waiting). `disconnect` and `close` do not
 /// ask the circuit: they have a deadline of their own.
+///
+/// Each change of the circuit is an [event](crate::Event::Circuit).
 ///
 /// It stands around a whole sink, below a [`RateLimit`](crate::RateLimit) if there is one,
 /// typically around each child of a composite: an open circuit shows as
@@ -79,14 +82,15 @@ pub struct CircuitBreaker<S> {
     /// Since when a call waits without progress, and what was written by then.
     stall: Option<(Instant, u64)>,
     alarm: Alarm,
+    events: EventQueue,
 }
 
 impl<S> CircuitBreaker<S> {
     /// Wraps `inner`. The circuit opens after 5 failures in a row, for 1 s and then for twice as
     /// long each time, at most 30 s; one probe closes it.
     pub fn new(inner: S) -> Self {
-        let (switch, alarm) = (Switch::new(), Alarm::default());
-        Self { inner, switch, stall_timeout: None, waiting: false, stall: None, alarm }
+        let (switch, alarm, events) = (Switch::new(), Alarm::default(), EventQueue::new());
+        Self { inner, switch, stall_timeout: None, waiting: false, stall: None, alarm, events }
     }
 
     /// How many failures in a row open the circuit; 0 counts as 1. Default: 5.
@@ -147,10 +151,24 @@ impl<S> CircuitBreaker<S> {
 }
 
 impl<S: MessageSink> CircuitBreaker<S> {
+    /// Tells the circuit of something, and the owner if that changes it.
+    #[cold]
+    fn switch<T>(&mut self, change: impl FnOnce(&mut Switch) -> T) -> T {
+        let before = self.switch.circuit();
+        let changed = change(&mut self.switch);
+        let circuit = self.switch.circuit();
+        if before != circuit {
+            let (service, endpoint) = first_link(self.inner.report());
+            let open_time = self.switch.time_open();
+            self.events.push(Event::Circuit { service, endpoint, circuit, open_time });
+        }
+        changed
+    }
+
     /// Half-opens the circuit when it is time. A closed sink is asked itself: it says so.
     #[cold]
     fn try_pass(&mut self) -> Result<(), TryFeedError> {
-        let passes = self.inner.state() == SinkState::Closed || self.switch.try_pass();
+        let passes = self.inner.state() == SinkState::Closed || self.switch(Switch::try_pass);
         if passes { Ok(()) } else { Err(TryFeedError::CircuitOpen) }
     }
 
@@ -191,7 +209,7 @@ impl<S: MessageSink> CircuitBreaker<S> {
             _ => self.inner.is_connected(),
         };
         if proven {
-            self.switch.succeed();
+            self.switch(Switch::succeed);
         }
         Poll::Ready(Ok(()))
     }
@@ -206,7 +224,7 @@ impl<S: MessageSink> CircuitBreaker<S> {
         let Poll::Ready(done) = polled else { return self.watch(cx) };
         self.stall = None;
         if done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable) {
-            self.switch.fail();
+            self.switch(Switch::fail);
         }
         Poll::Ready(done)
     }
@@ -227,7 +245,7 @@ impl<S: MessageSink> CircuitBreaker<S> {
 
     fn judge_refusal(&mut self, refusal: TryFeedError) -> TryFeedError {
         if refusal == TryFeedError::NotConnected {
-            self.switch.fail();
+            self.switch(Switch::fail);
         }
         refusal
     }
@@ -250,7 +268,7 @@ impl<S: MessageSink> CircuitBreaker<S> {
         let Some(until) = since.checked_add(timeout) else { return Poll::Pending };
         ready!(self.alarm.poll(cx, until))?;
         self.stall = None;
-        self.switch.fail();
+        self.switch(Switch::fail);
         let help = format!("nothing was written for {timeout:?}");
         Poll::Ready(Err(SinkError::new(ErrorKind::Unreachable).with_help(help)))
     }
@@ -338,7 +356,7 @@ impl<S: MessageSink> MessageSink for CircuitBreaker<S> {
         ready!(self.judge(cx, connected))?;
         // After the first probe it takes a message: the connection is there.
         if !matches!(self.switch.position, Position::HalfOpen { probes: 1.., .. }) {
-            self.switch.succeed();
+            self.switch(Switch::succeed);
         }
         Poll::Ready(Ok(()))
     }
@@ -354,14 +372,30 @@ impl<S: MessageSink> MessageSink for CircuitBreaker<S> {
         self.circuit() != Circuit::Open && self.inner.is_connected()
     }
 
+    /// Counts lost events with the first leaf's.
+    fn report_into(&self, report: &mut Report) {
+        let first = report.leaves.len();
+        self.inner.report_into(report);
+        if let Some(leaf) = report.leaves.get_mut(first) {
+            leaf.events_lost += self.events.lost();
+        }
+    }
+
+    fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
+        self.inner.take_events(each);
+        self.events.take(each);
+    }
+
     forward_sink! { inner:
-        accepts poll_close poll_disconnect hurry end accepted_bytes outstanding_bytes report_into
-        take_events set_policy due close_deadline
+        accepts poll_close poll_disconnect hurry end accepted_bytes outstanding_bytes set_policy due
+        close_deadline
     }
 }
 
 impl<S: HandBack> HandBack for CircuitBreaker<S> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = S::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.inner.hand_back(each);
     }
 }

@@ -5,17 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::policy::Backoff;
-
-/// What a [`CircuitBreaker`](crate::CircuitBreaker) does with messages, as of the last call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Circuit {
-    /// It lets them through.
-    Closed,
-    /// It refuses them.
-    Open,
-    /// It lets one through, and waits for what becomes of it.
-    HalfOpen,
-}
+use crate::sink::Circuit;
 
 #[derive(Debug)]
 pub(super) struct Switch {
@@ -135,8 +125,17 @@ impl Switch {
         self.openings += 1;
         self.reopened = self.reopened.saturating_add(1);
         self.failures = 0;
+        self.position = Position::Open { until: Instant::now() + self.next_open_time() };
+    }
+
+    /// How long it is open, if it is.
+    pub(super) fn time_open(&self) -> Option<Duration> {
+        matches!(self.position, Position::Open { .. }).then(|| self.next_open_time())
+    }
+
+    /// How long it is open after so many openings.
+    fn next_open_time(&self) -> Duration {
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
-        let open_time = self.open_time.ceiling(self.reopened).min(century);
-        self.position = Position::Open { until: Instant::now() + open_time };
+        self.open_time.ceiling(self.reopened).min(century)
     }
 }

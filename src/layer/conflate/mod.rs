@@ -7,7 +7,7 @@ use crate::buffer::{Backlog, Marks, Record};
 use crate::encode::Encode;
 use crate::forward_sink;
 use crate::layer::hold::{Below, Hold, Queue, count, held};
-use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
+use crate::sink::{Count, DropReason, Dropped, HandBack, HandedBack, MessageSink};
 
 /// Keeps only the latest message of each [key](Encode::key) while the sink below has no room or is
 /// away: for state, such as prices, of which a slow receiver wants the newest and no backlog.
@@ -28,8 +28,9 @@ use crate::sink::{Count, DropReason, Dropped, HandBack, MessageSink};
 /// Over the buffer of one peer: `Lazy<Conflate<Buffered<TcpSink>>>`. Choose a capacity for as many
 /// messages as there are keys. It knows its messages again by counting those that come back: no layer
 /// that drops any stands between it and the buffer, the buffer does not
-/// [drop the newest](crate::WhenFull::DropNewest), and [`Deadline`](crate::Deadline) does not go with
-/// it.
+/// [drop the newest](crate::WhenFull::DropNewest), and it stands neither above nor below a
+/// [`Deadline`](crate::Deadline). A [`Failover`](crate::Failover) above it takes the keys along to the
+/// next target.
 ///
 /// # Cost
 ///
@@ -79,6 +80,7 @@ impl<S: HandBack> Conflate<S> {
     /// counted with 80 bytes more than it has: for 10,000 keys and messages of 64 bytes, 1,440,000.
     /// What `inner` hands back counts too.
     pub fn with_capacity(inner: S, capacity_bytes: usize) -> Self {
+        const { assert!(!S::MARKED, "a `Conflate` cannot stand above a `Deadline` or `Conflate`") };
         let backlog = Backlog::new(capacity_bytes);
         Self { hold: Hold::new(inner, Latest { backlog, index: Index::default() }) }
     }
@@ -94,6 +96,14 @@ impl<S: HandBack> MessageSink for Conflate<S> {
         try_feed append fits accepts room try_ready poll_ready poll_feed poll_flush poll_close
         poll_disconnect poll_connect hurry end state is_connected accepted_bytes outstanding_bytes
         report_into take_events set_policy due close_deadline
+    }
+}
+
+impl<S: HandBack> HandBack for Conflate<S> {
+    const MARKED: bool = true;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
+        self.hold.hand_back(each);
     }
 }
 

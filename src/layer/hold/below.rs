@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::buffer::{Backlog, Marks};
-use crate::sink::HandBack;
+use crate::sink::{HandBack, HandedBack};
 
 /// The marks of messages that the sink below has, which knows their payloads only.
 #[derive(Debug, Default)]
@@ -84,7 +84,8 @@ impl Below {
             return Back::default();
         }
         let mut count = 0;
-        inner.hand_back(&mut |payload: &[u8]| {
+        inner.hand_back(&mut |message: HandedBack<'_>| {
+            let payload = message.payload();
             let taken = backlog.push(payload, payload.len(), Marks::default());
             count += usize::from(taken.is_some());
         });

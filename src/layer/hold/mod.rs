@@ -2,6 +2,7 @@
 //! while that takes them, and wait here while it does not.
 
 mod below;
+mod hand_back;
 mod moves;
 mod queue;
 mod sink;

@@ -12,7 +12,7 @@ pub use self::bucket::Rate;
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::forward_sink;
-use crate::sink::{HandBack, MessageSink, SinkState};
+use crate::sink::{HandBack, HandedBack, MessageSink, SinkState};
 use crate::timer::Alarm;
 
 /// Lets messages in no faster than a peer has agreed to take them: so many messages, so many bytes,
@@ -28,6 +28,9 @@ use crate::timer::Alarm;
 /// paid off, then passes whole, and is paid off before the next one. What
 /// [`poll_ready`](MessageSink::poll_ready) has promised room for is paid for at that time, also if
 /// it is fed only later.
+///
+/// That it holds back is no event: at its limit a sink would tell of every burst.
+/// [`is_limiting`](Self::is_limiting) and [`times_limited`](Self::times_limited) say it.
 ///
 /// It stands around a whole sink: around the stack to limit all of it, around one child of a
 /// composite to limit that one. Several stacks do not share a limit.
@@ -242,7 +245,9 @@ impl<S: MessageSink> MessageSink for RateLimit<S> {
 }
 
 impl<S: HandBack> HandBack for RateLimit<S> {
-    fn hand_back<E: FnMut(&[u8])>(&mut self, each: &mut E) {
+    const MARKED: bool = S::MARKED;
+
+    fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.inner.hand_back(each);
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::layer::shared::driver::{Present, drive};
+use crate::layer::shared::events::Heard;
 use crate::layer::shared::front::{Driver, Front, NEVER, Rouse};
 use crate::layer::shared::record::{Draft, HEADER};
 use crate::layer::shared::stage::Stage;
@@ -18,6 +19,7 @@ use crate::sink::{Count, DropReason, End, MessageSink, Report, SinkState};
 pub(super) struct Core<S> {
     front: Apart<Mutex<Front>>,
     stage: Apart<Mutex<Stage<S>>>,
+    pub(super) heard: Heard,
     /// Bytes of each of the two buffers.
     pub(super) capacity: usize,
     /// Bytes of the longest message that is taken.
@@ -107,7 +109,8 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         let close_deadline = stack.close_deadline();
         let front = Apart(Mutex::new(front));
         let stage = Apart(Mutex::new(Stage::new(stack, before)));
-        Self { front, stage, capacity, largest, close_deadline, epoch }
+        let heard = Heard::new();
+        Self { front, stage, heard, capacity, largest, close_deadline, epoch }
     }
 
     /// Does what [`Front::rouse`] has found to do.
@@ -171,6 +174,9 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         let mut report = stage.stack.report();
         let waits = stage.waiting() + self.front().len() as u64;
         report.unfed = report.unfed.plus(Count { bytes: waits, messages: None });
+        if let Some(leaf) = report.leaves.first_mut() {
+            leaf.events_lost += self.heard.lost();
+        }
         if stage.dropped > 0 {
             let dropped = Count { bytes: stage.dropped, messages: None };
             report.dropped.add(DropReason::Closed, dropped);

@@ -20,7 +20,10 @@ pub(super) async fn drive<S: MessageSink + Send>(mut present: Present<S>) {
         let turn = poll_fn(|cx| {
             // Writes that succeed at once never yield by themselves.
             let budget = ready!(coop::poll_proceed(cx));
-            let turn = core.stage().turn(&core, cx);
+            let mut stage = core.stage();
+            let turn = stage.turn(&core, cx);
+            let turn = stage.tell(&core, turn);
+            drop(stage);
             if let Turn::Again = turn {
                 budget.made_progress();
             }
@@ -34,6 +37,7 @@ pub(super) async fn drive<S: MessageSink + Send>(mut present: Present<S>) {
         }
     }
     present.dismissed = true;
+    core.heard.wake_all();
 }
 
 /// Lets all tasks run that are ready on this thread. Not by tokio's `yield_now`, which looks for
@@ -93,6 +97,7 @@ impl<S> Drop for Present<S> {
         }
         front.dismiss(&mut woken);
         drop(front);
+        self.core.heard.wake_all();
         woken.into_iter().for_each(Waker::wake);
     }
 }

@@ -3,6 +3,7 @@
 
 mod core;
 mod driver;
+mod events;
 mod front;
 mod future;
 mod order;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::core::Core;
+pub use self::events::Events;
 use self::front::Driver;
 pub use self::future::{Feed, Flush, Send, SendBatch};
 pub use self::order::{Connect, Shutdown};
@@ -302,9 +304,45 @@ impl<S: MessageSink + std::marker::Send + 'static> Shared<S> {
     /// [`report`](Self::report).
     pub fn take_events<E: FnMut(Event)>(&self, each: &mut E) {
         let mut events = Vec::new();
+        self.core.heard.take(&mut |event| events.push(event));
         self.core.stage().stack.take_events(&mut |event| events.push(event));
         // The driver goes on meanwhile, and `each` may use the sink.
         events.into_iter().for_each(each);
+    }
+
+    /// What happens to the links from now on, and what has happened that nobody has taken yet: for a
+    /// task that waits for it. Waits for the driver's turn to end, as [`report`](Self::report).
+    ///
+    /// The driver brings the events of each of its turns; an attempt to connect that has failed may
+    /// be told 100 ms late. It keeps 1024 events for a listener who is slow, and then drops some as
+    /// a link does ([`MessageSink::take_events`]). While nobody listens there is nothing to pay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use torq_message_sink::{Buffered, MemorySink, Shared};
+    ///
+    /// # tokio_test::block_on(async {
+    /// let (link, peer) = MemorySink::pair(64);
+    /// let sink = Shared::new(Buffered::new(link.with_service("strategy")));
+    /// let mut events = sink.events();
+    /// let told = tokio::spawn(async move {
+    ///     let mut told = Vec::new();
+    ///     while let Some(event) = events.next().await {
+    ///         told.extend(event.state().map(|state| format!("{}: {state}", event.endpoint())));
+    ///     }
+    ///     told
+    /// });
+    /// sink.send("tick").await?;
+    /// drop(peer.accept());
+    /// sink.close().await?;
+    /// let states = ["connecting", "connected", "asleep", "closed"];
+    /// assert_eq!(told.await.expect("no panic"), states.map(|state| format!("memory: {state}")));
+    /// # Ok::<(), torq_message_sink::SinkError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn events(&self) -> Events<S> {
+        Events::new(&self.core)
     }
 
     /// How many messages were accepted and then refused by the stack for good: its framing cannot
@@ -367,6 +405,9 @@ impl<S: MessageSink + std::marker::Send + 'static> Drop for Shared<S> {
         drop(front);
         if last && !idle {
             let _ = self.core.order(End::Close, self.core.close_deadline, |_| ());
+        }
+        if last {
+            self.core.heard.wake_all();
         }
     }
 }

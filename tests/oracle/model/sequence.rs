@@ -173,13 +173,10 @@ impl<'a> Sequence<'a> {
         let World { logs, receivers, .. } = &mut self.world;
         receivers.iter_mut().for_each(Receiver::accept);
         self.sink.take_events(&mut |event| {
-            let service = match &event {
-                Event::Connected { service, .. } => service,
-                Event::Ended(end) => &end.service,
-                Event::HighWater { .. } | Event::LowWater { .. } => return,
-                _ => &None,
-            };
-            let index = service.as_ref().and_then(|name| name.parse::<usize>().ok());
+            if let Event::HighWater { .. } | Event::LowWater { .. } = event {
+                return;
+            }
+            let index = event.service().and_then(|name| name.parse::<usize>().ok());
             let receiver = &mut receivers[index.expect("links have names")];
             receiver.observe(&event, &logs[receiver.log]);
         });
