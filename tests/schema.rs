@@ -53,6 +53,7 @@ fn file(service: &str) -> String {
 const DIRECT: &str = "type = 'direct'\nendpoint = 'tcp://[::1]:9001'\n";
 const UNIX: &str = "type = 'relay'\nendpoint = 'unix:///run/it.sock'\n";
 const FANOUT: &str = "type = 'composite'\npattern = 'fanout'\ntargets = ['a', 'b']\n";
+const ROUND_ROBIN: &str = "type = 'composite'\npattern = 'round_robin'\ntargets = ['a', 'b']\n";
 const FAILOVER: &str = "type = 'composite'\npattern = 'failover'\ntargets = ['a', 'b']\n";
 
 #[test]
@@ -73,6 +74,7 @@ fn good_services_are_good_for_both() {
         ("", "type = '${TYPE:-direct}'\nendpoint = '${HOST:-tcp://a}:${PORT:-9001}'"),
         (FANOUT, "isolation = 'best_effort'"),
         (FANOUT, "isolation = { quorum = 1 }"),
+        (ROUND_ROBIN, ""),
         (FAILOVER, "failover = { attempts = 3, stall_timeout = 'off', probes = 0, hold = '1m' }"),
     ] {
         let file = file(&format!("{service}{more}"));
@@ -101,6 +103,8 @@ fn broken_services_are_broken_for_both_and_at_the_same_key() {
         (UNIX, "tcp.nodelay = true", "/services/it/tcp"),
         (FANOUT, "endpoint = 'tcp://a:1'", "/services/it/endpoint"),
         (FANOUT, "failover.probes = 1", "/services/it/failover"),
+        (ROUND_ROBIN, "failover.probes = 1", "/services/it/failover"),
+        (ROUND_ROBIN, "isolation = 'all'", "/services/it/isolation"),
         (FAILOVER, "isolation = 'all'", "/services/it/isolation"),
         (FANOUT, "isolation = 'some'", "/services/it/isolation"),
         (FANOUT, "isolation = { quorum = 0 }", "/services/it/isolation"),

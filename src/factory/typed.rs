@@ -2,7 +2,7 @@
 
 use smallvec::{Array, SmallVec};
 
-use crate::composite::Fanout;
+use crate::composite::{Failover, Fanout, RoundRobin};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::buffered;
@@ -18,8 +18,10 @@ use crate::sink::MessageSink;
 /// |---|---|
 /// | [`TcpSink`] | a `tcp://` endpoint |
 /// | [`UnixSink`] | a `unix:` endpoint |
-/// | [`Fanout`] of a tuple or an array | as many targets, one for each child, in order |
-/// | [`Fanout`] of a `Vec` or a `SmallVec` | any number of targets, all of one type |
+/// | [`Fanout`] of a tuple or an array | a fan-out to as many targets, one for each child, in order |
+/// | [`Fanout`] of a `Vec` or a `SmallVec` | a fan-out to any number of targets, all of one type |
+/// | [`RoundRobin`] of any of these | a round-robin, as a `Fanout` to a fan-out |
+/// | [`Failover`] of any of these | a failover, in the same way; it takes the service's `failover` |
 /// | neither | a composite whose `isolation` is not `all` |
 /// | [`Buffered`], [`Lazy`] | what is below leads to; they take the service's `buffer` and `lazy` |
 ///
@@ -48,8 +50,9 @@ use crate::sink::MessageSink;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be built by the name of a service",
     label = "services.toml cannot describe this",
-    note = "it can describe `TcpSink` and `UnixSink`, `Fanout` of them, `Buffered` with the default \
-            framing around a link, `Lazy` around a sink, and `Fanout` of such sinks"
+    note = "it can describe `TcpSink` and `UnixSink`, `Fanout`, `RoundRobin` and `Failover` of them, \
+            `Buffered` with the default framing around a link, `Lazy` around a sink, and the same \
+            three of such sinks"
 )]
 pub trait FromService: Sized {
     /// Where services for this type lead to, as the error shows it: `fanout(tcp, unix)`.
@@ -170,6 +173,37 @@ impl<S: MessageSink + FromService> FromService for Lazy<S> {
     }
 }
 
+impl<T: FromService> FromService for RoundRobin<T> {
+    fn shape() -> String {
+        format!("{}({})", name(Pattern::RoundRobin), T::shape())
+    }
+
+    fn from_service(service: &Service, registry: &Registry) -> Result<Self, SinkError> {
+        match service.target() {
+            Target::Composite { pattern: Pattern::RoundRobin, .. } => {
+                T::from_service(service, registry).map(Self::new)
+            }
+            _ => Err(mismatch(service)),
+        }
+    }
+}
+
+impl<T: FromService> FromService for Failover<T> {
+    fn shape() -> String {
+        format!("{}({})", name(Pattern::Failover), T::shape())
+    }
+
+    fn from_service(service: &Service, registry: &Registry) -> Result<Self, SinkError> {
+        match service.target() {
+            Target::Composite { pattern: Pattern::Failover, .. } => {
+                let children = T::from_service(service, registry)?;
+                Ok(Self::with_policy(children, registry.failover(service).clone()))
+            }
+            _ => Err(mismatch(service)),
+        }
+    }
+}
+
 impl<T: FromService> FromService for Fanout<T> {
     fn shape() -> String {
         format!("{}({})", name(Pattern::Fanout), T::shape())
@@ -199,7 +233,7 @@ fn targets<'r>(
     }
 }
 
-/// Children of one type each, one per target in order: what a [`Fanout`] is made of.
+/// Children of one type each, one per target in order: what a composite is made of.
 macro_rules! children {
     (@tuple $($name:ident)+) => {
         impl<$($name: FromService),+> FromService for ($($name,)+) {

@@ -75,7 +75,7 @@ impl Reader<'_> {
                 let foreign = ["endpoint", "preamble", "tcp", "unix"];
                 self.foreign(&foreign, "targets", "a composite", report);
                 if !self.section.has("pattern") {
-                    self.missing("pattern", "`fanout` or `failover`", report);
+                    self.missing("pattern", "`fanout`, `round_robin` or `failover`", report);
                 }
                 if !self.section.has("targets") {
                     self.missing("targets", "names of services", report);
@@ -147,9 +147,12 @@ impl Reader<'_> {
                 self.foreign(&["isolation"], "", "a failover", report);
                 policy.or_else(|| base.cloned())
             }
-            Target::Composite { pattern, .. } => {
-                let to = if *pattern == Pattern::Fanout { "a fan-out" } else { "a round-robin" };
-                self.foreign(&["failover"], "", to, report);
+            Target::Composite { pattern: Pattern::Fanout, .. } => {
+                self.foreign(&["failover"], "", "a fan-out", report);
+                None
+            }
+            Target::Composite { pattern: Pattern::RoundRobin, .. } => {
+                self.foreign(&["failover", "isolation"], "", "a round-robin", report);
                 None
             }
         }
@@ -231,7 +234,7 @@ pub(super) const TYPES: &[Word<Type>] = &[
 
 pub(super) const PATTERNS: &[Word<Pattern>] = &[
     ("fanout", Some(Pattern::Fanout)),
-    ("round_robin", None),
+    ("round_robin", Some(Pattern::RoundRobin)),
     ("failover", Some(Pattern::Failover)),
 ];
 

@@ -156,8 +156,8 @@ pub enum Role {
 pub enum Pattern {
     /// Every message to all targets.
     Fanout,
-    /// Each message to one target, in turn. Known to the format; no file with it is accepted by
-    /// this version.
+    /// What is written at a time to one target, the next to the next that works. As in a
+    /// [`RoundRobin`](crate::RoundRobin) over links.
     RoundRobin,
     /// All messages to the first target that works.
     Failover,

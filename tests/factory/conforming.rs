@@ -59,6 +59,27 @@ type = "composite"
 pattern = "fanout"
 targets = ["a_and_b", "c"]
 buffer.capacity = "256B"
+
+[services.nobody_or_a]
+type = "composite"
+pattern = "failover"
+targets = ["nobody", "a"]
+failover.probes = 0
+
+[services.nobody_else_or_b]
+type = "composite"
+pattern = "round_robin"
+targets = ["nobody_else", "b"]
+
+[services.nobody_else]
+type = "direct"
+endpoint = "unix://DIR/nobody_else"
+
+[services.mix]
+type = "composite"
+pattern = "fanout"
+targets = ["nobody_or_a", "nobody_else_or_b"]
+buffer.capacity = "256B"
 "#;
 
 /// The buffer, and twice what a kernel was asked for.
@@ -92,6 +113,11 @@ async fn failover_to_the_second_conforms() {
 #[tokio::test]
 async fn nested_failover_conforms() {
     check_all(|| subject("nobody_or_c_or_a", &["c"])).await;
+}
+
+#[tokio::test]
+async fn fanout_of_a_failover_and_a_round_robin_conforms() {
+    check_all(|| subject("mix", &["a", "b"])).await;
 }
 
 fn subject(service: &str, sockets: &[&str]) -> Subject<SinkStack, UnixReceivers> {

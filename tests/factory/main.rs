@@ -54,6 +54,11 @@ targets = ["strategy_b", "relay", "strategy_a"]
 stall_timeout = "off"
 probe_interval = "1s"
 
+[services.turns]
+type = "composite"
+pattern = "round_robin"
+targets = ["strategy_b", "relay", "strategy_a"]
+
 [services.strategy_b]
 type = "direct"
 endpoint = "tcp://127.0.0.1:1"
@@ -151,6 +156,24 @@ async fn failover_goes_to_the_first_target_that_is_there() -> Result<(), Box<dyn
         }
     });
     assert_eq!(switched, [(Some("relay".into()), 0, 1, SwitchCause::Unreachable)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn round_robin_goes_past_those_that_are_not_there() -> Result<(), Box<dyn Error>> {
+    let house = house().await?;
+    let mut sink = house.factory.create_sink("turns")?;
+    for message in ["1", "2", "3", "4"] {
+        sink.send(message).await?;
+    }
+    sink.close().await?;
+    let (mut to_unix, mut to_tcp) = (Vec::new(), Vec::new());
+    house.unix.accept().await?.0.read_to_end(&mut to_unix).await?;
+    house.tcp.accept().await?.0.read_to_end(&mut to_tcp).await?;
+    let frames = [&to_unix[..], &to_tcp[..]].map(|bytes| bytes.chunks(5).map(|frame| frame[4]));
+    let mut all: Vec<_> = frames.into_iter().flatten().collect();
+    all.sort_unstable();
+    assert_eq!(all, *b"1234", "each of them once");
     Ok(())
 }
 

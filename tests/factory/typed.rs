@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UnixListener};
 use torq_message_sink::{
-    Buffered, ErrorKind, Fanout, FromService, Lazy, MessageSink, SinkFactory, TcpSink, UnixSink,
+    Buffered, ErrorKind, Event, Failover, Fanout, FromService, Lazy, MessageSink, RoundRobin,
+    SinkFactory, TcpSink, UnixSink,
 };
 
 const FILE: &str = r#"
@@ -48,6 +49,17 @@ type = "composite"
 pattern = "fanout"
 isolation = "best_effort"
 targets = ["tcp", "unix"]
+
+[services.turns]
+type = "composite"
+pattern = "round_robin"
+targets = ["tcp", "unix"]
+
+[services.either]
+type = "composite"
+pattern = "failover"
+targets = ["tcp_2", "unix", "tcp"]
+failover.attempts = 2
 
 [services.alike]
 type = "composite"
@@ -92,6 +104,43 @@ async fn typed_stacks_deliver_to_each_target() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::test]
+async fn typed_round_robin_writes_to_one_after_the_other() -> Result<(), Box<dyn Error>> {
+    let (tcp, unix, factory, _dir) = house().await?;
+    type Turns = Lazy<Buffered<RoundRobin<(TcpSink, UnixSink)>>>;
+    let mut sink = factory.create_typed::<Turns>("turns")?;
+    sink.connect().await?;
+    for message in ["1", "2", "3", "4"] {
+        sink.send(message).await?;
+    }
+    sink.close().await?;
+    let (mut to_tcp, mut to_unix) = (Vec::new(), Vec::new());
+    tcp.accept().await?.0.read_to_end(&mut to_tcp).await?;
+    unix.accept().await?.0.read_to_end(&mut to_unix).await?;
+    assert_eq!((to_tcp.len(), to_unix.len()), (10, 10), "{to_tcp:?} {to_unix:?}");
+    assert_eq!(sink.get_ref().get_ref().distribution(), [2, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn typed_failover_has_the_policy_of_its_service() -> Result<(), Box<dyn Error>> {
+    let (_tcp, unix, factory, _dir) = house().await?;
+    type Either = Lazy<Buffered<Failover<(TcpSink, UnixSink, TcpSink)>>>;
+    let mut sink = factory.create_typed::<Either>("either")?;
+    sink.send("links").await?;
+    let mut frame = [0; 9];
+    unix.accept().await?.0.read_exact(&mut frame).await?;
+    assert_eq!(&frame, b"\0\0\0\x05links");
+    let (mut attempts, mut switches) = (0, 0);
+    sink.take_events(&mut |event| match event {
+        Event::Connecting { service: Some(service), .. } if &*service == "tcp_2" => attempts += 1,
+        Event::Switched { .. } => switches += 1,
+        _ => {}
+    });
+    assert_eq!((attempts, switches), (2, 1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn buffer_and_policy_are_those_of_the_service_they_stand_for() -> Result<(), Box<dyn Error>> {
     let (_tcp, _unix, factory, _dir) = house().await?;
     let above = factory.create_typed::<Both>("both")?;
@@ -132,6 +181,9 @@ async fn every_set_of_children_is_checked_in_order_and_number() -> Result<(), Bo
         refused::<Fanout<(TcpSink, UnixSink, TcpSink)>>(&factory, "nested"),
         refused::<Fanout<Vec<TcpSink>>>(&factory, "tcp"),
         refused::<Both>(&factory, "spared"),
+        refused::<Both>(&factory, "turns"),
+        refused::<RoundRobin<(TcpSink, UnixSink)>>(&factory, "both"),
+        refused::<Failover<Vec<TcpSink>>>(&factory, "either"),
         refused::<Link>(&factory, "alike"),
         refused::<Link>(&factory, "unix"),
         refused::<Buffered<UnixSink>>(&factory, "tcp"),
@@ -147,6 +199,10 @@ async fn every_set_of_children_is_checked_in_order_and_number() -> Result<(), Bo
          they part at `both`",
         "`fanout(tcp, ..)`, the configuration says `tcp`",
         "`fanout(tcp, unix)`, the configuration says `best_effort fanout(tcp, unix)`",
+        "`fanout(tcp, unix)`, the configuration says `round_robin(tcp, unix)`",
+        "`round_robin(tcp, unix)`, the configuration says `fanout(tcp, unix)`",
+        "`failover(tcp, ..)`, the configuration says `failover(tcp, unix, tcp)`, and they part at \
+         `unix`",
         "`tcp`, the configuration says `fanout(tcp, tcp)`",
         "`tcp`, the configuration says `unix`",
         "`unix`, the configuration says `tcp`",

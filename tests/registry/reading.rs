@@ -24,6 +24,7 @@ fn sample_says_what_it_says() {
     let expected = [
         "archive",
         "audit",
+        "balanced",
         "everyone",
         "market_data",
         "market_data_relay",

@@ -33,7 +33,14 @@ struct Service {
 enum Place {
     Tcp { port: u8 },
     Unix { path_len: u8 },
-    Composite { failover: bool, targets: Vec<u8> },
+    Composite { pattern: Pattern, targets: Vec<u8> },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
+enum Pattern {
+    Fanout,
+    RoundRobin,
+    Failover,
 }
 
 impl Plan {
@@ -60,10 +67,14 @@ impl Plan {
         let (kind, more) = match place {
             Place::Tcp { .. } => ("'direct'", vec![("endpoint", endpoint(place))]),
             Place::Unix { .. } => ("'relay'", vec![("endpoint", endpoint(place))]),
-            Place::Composite { failover, targets } => {
+            Place::Composite { pattern, targets } => {
                 let names = targets.iter().map(|to| format!("'s{}'", self.at(*to)));
                 let names = names.collect::<Vec<_>>().join(", ");
-                let pattern = if *failover { "'failover'" } else { "'fanout'" };
+                let pattern = match pattern {
+                    Pattern::Fanout => "'fanout'",
+                    Pattern::RoundRobin => "'round_robin'",
+                    Pattern::Failover => "'failover'",
+                };
                 let targets = ("targets", format!("[{names}]"));
                 ("'composite'", vec![("pattern", pattern.to_owned()), targets])
             }
@@ -121,7 +132,7 @@ impl Plan {
 
     /// Whether no two targets of a fan-out lead to the same place.
     fn no_place_twice(&self, at: usize) -> bool {
-        if self.services[at].pattern() != Some(false) {
+        if self.services[at].pattern() != Some(Pattern::Fanout) {
             return true;
         }
         let mut reached = HashMap::new();
@@ -143,7 +154,7 @@ impl Plan {
     /// Whether none of the fan-outs flattened into this one has a quorum, and a quorum of its own is
     /// not larger than what there is. To be asked of services of limited depth.
     fn quorum_fits(&self, at: usize) -> bool {
-        if self.services[at].pattern() != Some(false) {
+        if self.services[at].pattern() != Some(Pattern::Fanout) {
             return true;
         }
         let gating = self.targets(at).into_iter().map(|to| self.gating(to)).sum::<Option<usize>>();
@@ -155,12 +166,12 @@ impl Plan {
     fn gating(&self, at: usize) -> Option<usize> {
         let service = &self.services[at];
         let below = match service.pattern() {
-            Some(false) => {
+            Some(Pattern::Fanout) => {
                 self.targets(at).into_iter().map(|to| self.gating(to)).sum::<Option<usize>>()?
             }
             _ => 1,
         };
-        if service.quorum().is_some() && service.pattern() == Some(false) {
+        if service.quorum().is_some() && service.pattern() == Some(Pattern::Fanout) {
             return None;
         }
         let gates = service.is_enabled() && service.isolation() != "'best_effort'";
@@ -212,10 +223,9 @@ impl Service {
         self.disabled < 224
     }
 
-    /// Whether a composite is a failover.
-    fn pattern(&self) -> Option<bool> {
+    fn pattern(&self) -> Option<Pattern> {
         match &self.place {
-            Place::Composite { failover, .. } => Some(*failover),
+            Place::Composite { pattern, .. } => Some(*pattern),
             _ => None,
         }
     }
@@ -243,8 +253,9 @@ impl Service {
         let scope = match self.place {
             Place::Tcp { .. } => Scope::Tcp,
             Place::Unix { .. } => Scope::Unix,
-            Place::Composite { failover: false, .. } => Scope::Fanout,
-            Place::Composite { failover: true, .. } => Scope::Failover,
+            Place::Composite { pattern: Pattern::Fanout, .. } => Scope::Fanout,
+            Place::Composite { pattern: Pattern::RoundRobin, .. } => Scope::RoundRobin,
+            Place::Composite { pattern: Pattern::Failover, .. } => Scope::Failover,
         };
         let value = |&(key, value): &(u8, u8)| {
             let key = &KEYS[usize::from(key) % KEYS.len()];

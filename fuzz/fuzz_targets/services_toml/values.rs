@@ -14,6 +14,7 @@ pub(crate) enum Scope {
     Tcp,
     Unix,
     Fanout,
+    RoundRobin,
     Failover,
 }
 

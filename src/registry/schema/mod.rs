@@ -92,6 +92,10 @@ fn service() -> Value {
         },
         { "if": is("type", "^direct$"), "then": { "properties": without(&["preamble"]) } },
         { "if": is("pattern", "^fanout$"), "then": { "properties": without(&["failover"]) } },
+        {
+            "if": is("pattern", "^round_robin$"),
+            "then": { "properties": without(&["failover", "isolation"]) },
+        },
         { "if": is("pattern", "^failover$"), "then": { "properties": without(&["isolation"]) } },
         { "if": is("endpoint", "^tcp:"), "then": { "properties": without(&["unix"]) } },
         { "if": is("endpoint", "^unix:"), "then": { "properties": without(&["tcp"]) } },
@@ -113,8 +117,8 @@ fn of_service(key: &str) -> Option<Form> {
             .default(word(reader::PREAMBLES, ()))
             .about("What a connection to a relay begins with."),
         "pattern" => words(reader::PATTERNS).about(
-            "fanout: every message to all targets. failover: all messages to the first target that \
-             works.",
+            "fanout: every message to all targets. round_robin: a batch to each in turn. failover: \
+             all messages to the first target that works.",
         ),
         "targets" => {
             let name = json!({ "type": "string" });
