@@ -61,7 +61,7 @@ pub use crate::options::{TcpOptions, UnixOptions};
 pub use crate::policy::{Backoff, FailoverPolicy, LazyPolicy, Reconnect};
 pub use crate::registry::{
     Budget, BufferConfig, ConfigError, Cost, Diagnostic, DiagnosticKind, Isolation, Pattern,
-    Registry, RegistryLoader, Role, Service, ServiceBudget, Target,
+    Priority, Registry, RegistryLoader, Role, Service, ServiceBudget, Target,
 };
 pub use crate::sink::{
     Branch, BranchOutcome, Circuit, ConnectionEnd, Count, DropReason, Dropped, End, EndCause,

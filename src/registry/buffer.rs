@@ -8,7 +8,7 @@ use super::number::Limits;
 use super::options::{GIB, POSITIVE};
 use super::report::Report;
 use super::section::{Section, Word};
-use super::service::{BufferConfig, Told};
+use super::service::{BufferConfig, Priority, Told};
 use crate::buffer::WhenFull;
 
 /// A buffer key by key, as far as it is said; each key is inherited on its own.
@@ -21,6 +21,8 @@ pub(super) struct BufferKeys {
     low_water: Option<u32>,
     max_delay: Option<Duration>,
     flush_at: Option<u32>,
+    deadline: Option<Duration>,
+    priority: Option<Priority>,
 }
 
 impl BufferKeys {
@@ -52,6 +54,14 @@ impl BufferKeys {
         if let Some(flush_at) = section.bytes("flush_at", &FLUSH_AT, report) {
             self.flush_at = Some(flush_at);
         }
+        let deadline = |section: &Section<'_>| section.duration("deadline", &POSITIVE, report);
+        if let Some(deadline) = section.unless("deadline", "off", deadline) {
+            self.deadline = deadline;
+        }
+        if let Some(priority) = section.word("priority", PRIORITIES, report) {
+            self.priority = priority;
+        }
+        self.check_rivals(&section, report);
         if report.count() == before {
             self.check_sizes(&section, report);
         }
@@ -72,6 +82,27 @@ impl BufferKeys {
             {
                 report.error(found.span(), Kind::NotApplicable { key, to });
             }
+        }
+    }
+
+    /// Refuses the second of two keys of which a stack has one.
+    fn check_rivals(&mut self, section: &Section<'_>, report: &mut Report) {
+        if self.deadline.is_none() || self.priority.is_none() {
+            return;
+        }
+        let keys = [("deadline", "priority"), ("priority", "deadline")];
+        let written = keys.into_iter().filter_map(|(key, other)| {
+            let span = section.key_span(key)?;
+            Some((span, key, other))
+        });
+        let Some((span, key, other)) = written.max_by_key(|(span, ..)| span.start) else { return };
+        let inherited = (!section.has(other)).then(|| format!("; here it inherits `{other}`"));
+        let help = format!("a stack has one of them{}", inherited.unwrap_or_default());
+        report.error_with_help(span, Kind::Conflict { key, other }, Some(help));
+        // So that those who inherit it hear nothing of it.
+        match key {
+            "deadline" => self.deadline = None,
+            _ => self.priority = None,
         }
     }
 
@@ -111,7 +142,8 @@ impl BufferKeys {
     pub(super) fn config(&self) -> BufferConfig {
         let mut config = self.sizes.clone();
         let (water_marks, max_delay) = (self.marks(), self.delay());
-        let told = Told { when_full: self.when_full, water_marks, max_delay };
+        let (when_full, deadline, priority) = (self.when_full, self.deadline, self.priority);
+        let told = Told { when_full, water_marks, max_delay, deadline, priority };
         config.told = (told != Told::default()).then(|| Box::new(told));
         config
     }
@@ -122,6 +154,12 @@ pub(super) const WHEN_FULL: &[Word<WhenFull>] = &[
     ("drop_newest", Some(WhenFull::DropNewest)),
     ("drop_oldest", Some(WhenFull::DropOldest)),
     ("error", Some(WhenFull::Error)),
+];
+
+pub(super) const PRIORITIES: &[Word<Option<Priority>>] = &[
+    ("off", Some(None)),
+    ("weighted", Some(Some(Priority::Weighted))),
+    ("strict", Some(Some(Priority::Strict))),
 ];
 
 /// Below 64 bytes not even small messages fit; above 1 GiB it is a slip of the unit.

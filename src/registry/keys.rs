@@ -50,6 +50,8 @@ pub(super) static BUFFER: Table = Table {
         "low_water",
         "max_delay",
         "flush_at",
+        "deadline",
+        "priority",
     ],
 };
 pub(super) static LAZY: Table = Table {

@@ -156,12 +156,12 @@ pub enum DiagnosticKind {
         /// What it was applied to.
         to: &'static str,
     },
-    /// Two keys of which a service has one.
+    /// Two keys of which a table has one.
     #[error("`{key}` and `{other}` exclude each other")]
     Conflict {
         /// The one that is out of place.
         key: &'static str,
-        /// The one that fits the service's type.
+        /// The one that stays.
         other: &'static str,
     },
     /// The longest back-off is shorter than the first.

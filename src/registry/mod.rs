@@ -34,7 +34,7 @@ pub use self::budget::{Budget, Cost, ServiceBudget};
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub use self::kind::DiagnosticKind;
 pub use self::load::RegistryLoader;
-pub use self::service::{BufferConfig, Isolation, Pattern, Role, Service, Target};
+pub use self::service::{BufferConfig, Isolation, Pattern, Priority, Role, Service, Target};
 pub(crate) use self::spelling::nearest;
 
 use std::path::Path;

@@ -188,6 +188,16 @@ pub enum Isolation {
     Quorum(u16),
 }
 
+/// How lanes of a stack take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Each twice as often as the one below it, so that none starves.
+    Weighted,
+    /// A message goes when no more urgent one waits.
+    Strict,
+}
+
 /// The buffer of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BufferConfig {
@@ -197,7 +207,8 @@ pub struct BufferConfig {
     pub(super) told: Option<Box<Told>>,
 }
 
-/// What a buffer does unless it is to wait when it is full, to say nothing, and to flush at once.
+/// What a buffer does unless it is to wait when it is full, to say nothing, to flush at once, and
+/// to take messages as they come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) when_full: WhenFull,
@@ -205,6 +216,9 @@ pub(super) struct Told {
     pub(super) water_marks: Option<(u32, u32)>,
     /// For so long, or up to so many bytes.
     pub(super) max_delay: Option<(Duration, u32)>,
+    /// One of these two at most.
+    pub(super) deadline: Option<Duration>,
+    pub(super) priority: Option<Priority>,
 }
 
 impl BufferConfig {
@@ -234,6 +248,20 @@ impl BufferConfig {
     pub fn max_delay(&self) -> Option<(Duration, usize)> {
         let (max_delay, flush_at) = self.told.as_ref()?.max_delay?;
         Some((max_delay, flush_at as usize))
+    }
+
+    /// The age at which messages that have no deadline of their own are too late, where they may
+    /// be. As in a [`Deadline`](crate::Deadline).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.told.as_ref()?.deadline
+    }
+
+    /// How its four lanes take turns, where it has lanes. As in [`Lanes`](crate::Lanes). There are
+    /// none beside a [`deadline`](Self::deadline).
+    #[must_use]
+    pub fn priority(&self) -> Option<Priority> {
+        self.told.as_ref()?.priority
     }
 
     /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame

@@ -101,12 +101,14 @@ impl Plan {
     pub(crate) fn is_right(&self) -> bool {
         let defaults = self.defaults();
         let inherits = |key| defaults.get(key).is_some_and(|(value, _)| *value != "'off'");
-        let inherited = [inherits("buffer.high_water"), inherits("buffer.max_delay")];
+        let rivals = ["buffer.deadline", "buffer.priority"].map(inherits);
+        let inherited = ["buffer.high_water", "buffer.max_delay"].map(inherits);
         self.version < u8::MAX
-            && defaults.into_values().all(|(_, right)| right)
+            && rivals != [true; 2]
+            && defaults.values().all(|(_, right)| *right)
             && self.services.iter().enumerate().all(|(at, service)| {
                 let depth = self.depth(at, &mut vec![at]);
-                service.is_right(inherited)
+                service.is_right(inherited, rivals)
                     && depth.is_some_and(|depth| depth <= 3)
                     && self.has_target(at)
                     && self.no_place_twice(at)
@@ -230,9 +232,15 @@ impl Service {
         }
     }
 
-    /// Whether its values are right, where it inherits a high mark and a delay or not.
-    fn is_right(&self, inherited: [bool; 2]) -> bool {
+    /// Whether its values are right, where it inherits a high mark and a delay, a deadline and a
+    /// priority, or not.
+    fn is_right(&self, inherited: [bool; 2], rivals: [bool; 2]) -> bool {
         let values = self.values();
+        let is_on =
+            |key, inherited| values.get(key).map_or(inherited, |(value, _)| *value != "'off'");
+        if is_on("buffer.deadline", rivals[0]) && is_on("buffer.priority", rivals[1]) {
+            return false;
+        }
         let is_set = |key| values.contains_key(key);
         // Where the other one is turned off, these have no effect and are no mistake.
         let mark = !is_set("buffer.low_water") || is_set("buffer.high_water") || inherited[0];

@@ -85,6 +85,9 @@ pub(crate) const KEYS: &[Key] = &[
     // Below every high one; right only beside one.
     key("buffer.low_water", All, &["0", "'1B'"], &["-1", "'2GiB'"]),
     key("buffer.max_delay", All, &["'1ms'", "'8760h'", "'off'"], &["'999us'", "'0s'", "5"]),
+    // One of these two at most.
+    key("buffer.deadline", All, &["'1ms'", "'8760h'", "'off'"], &["'999us'", "250"]),
+    key("buffer.priority", All, &["'weighted'", "'strict'", "'off'"], &["'on'", "1"]),
     // Right only beside a delay.
     key("buffer.flush_at", All, &["1", "'64B'"], &["0", "1073741825", "'off'"]),
 ];

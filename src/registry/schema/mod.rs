@@ -201,6 +201,13 @@ fn of_buffer(key: &str) -> Option<Form> {
             .about("Of a shared sink: how long a message that was only fed waits for more."),
         "flush_at" => bytes(&buffer::FLUSH_AT, &[])
             .about("With max_delay: so many bytes leave at once. Default: half of capacity."),
+        "deadline" => duration(&POSITIVE, &["off"])
+            .default("off")
+            .about("Messages without a deadline of their own get one of this age."),
+        "priority" => words(buffer::PRIORITIES).default(word(buffer::PRIORITIES, None)).about(
+            "Four lanes, urgent messages first. weighted: every lane has its turn. strict: those \
+             below wait. Not beside deadline.",
+        ),
         "low_water" => bytes(&buffer::LOW_WATER, &[])
             .about("Down to this it is told again. Default: half of high_water."),
         _ => return None,
