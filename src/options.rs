@@ -19,16 +19,13 @@ pub struct TcpOptions {
 }
 
 impl TcpOptions {
-    /// The defaults, once for all links that have no options of their own.
-    pub(crate) fn shared_default() -> Arc<Self> {
-        static DEFAULT: LazyLock<Arc<TcpOptions>> = LazyLock::new(Arc::default);
-        DEFAULT.clone()
-    }
+    const DEFAULT: Self =
+        Self { nodelay: true, keepalive: None, user_timeout: None, send_buffer: None };
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { nodelay: true, keepalive: None, user_timeout: None, send_buffer: None }
+        Self::DEFAULT
     }
 }
 
@@ -41,9 +38,44 @@ pub struct UnixOptions {
 }
 
 impl UnixOptions {
-    /// The defaults, once for all links that have no options of their own.
-    pub(crate) fn shared_default() -> Arc<Self> {
-        static DEFAULT: LazyLock<Arc<UnixOptions>> = LazyLock::new(Arc::default);
+    const DEFAULT: Self = Self { send_buffer: None };
+}
+
+/// The options of a link, of whichever kind it is: a service has one link and one place for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LinkOptions {
+    Tcp(TcpOptions),
+    Unix(UnixOptions),
+}
+
+impl LinkOptions {
+    /// The defaults of a TCP link, once for all that have no options of their own.
+    pub(crate) fn shared_tcp() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<LinkOptions>> =
+            LazyLock::new(|| Arc::new(LinkOptions::Tcp(TcpOptions::DEFAULT)));
         DEFAULT.clone()
+    }
+
+    /// The same of a unix link.
+    pub(crate) fn shared_unix() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<LinkOptions>> =
+            LazyLock::new(|| Arc::new(LinkOptions::Unix(UnixOptions::DEFAULT)));
+        DEFAULT.clone()
+    }
+
+    /// Those of a TCP link; the defaults where it is none.
+    pub(crate) fn tcp(&self) -> &TcpOptions {
+        match self {
+            Self::Tcp(options) => options,
+            Self::Unix(_) => &TcpOptions::DEFAULT,
+        }
+    }
+
+    /// Those of a unix link; the defaults where it is none.
+    pub(crate) fn unix(&self) -> &UnixOptions {
+        match self {
+            Self::Unix(options) => options,
+            Self::Tcp(_) => &UnixOptions::DEFAULT,
+        }
     }
 }

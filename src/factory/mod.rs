@@ -289,10 +289,10 @@ fn leaf(service: &Service) -> Result<Leaf, SinkError> {
     };
     let transport = match endpoint {
         Endpoint::Tcp { host, port } => {
-            Transport::Tcp(TcpConnector::new(host.clone(), *port, service.tcp.clone()))
+            Transport::Tcp(TcpConnector::new(host.clone(), *port, service.link.clone()))
         }
         Endpoint::Unix { path } => {
-            Transport::Unix(UnixConnector::new(path.clone(), service.unix.clone()))
+            Transport::Unix(UnixConnector::new(path.clone(), service.link.clone()))
         }
         Endpoint::Other(_) => {
             return Err(SinkError::new(ErrorKind::InvalidEndpoint)

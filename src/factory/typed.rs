@@ -133,7 +133,7 @@ impl FromService for TcpSink {
         else {
             return Err(mismatch(service));
         };
-        let connector = TcpConnector::new(host.clone(), *port, service.tcp.clone());
+        let connector = TcpConnector::new(host.clone(), *port, service.link.clone());
         Ok(Self::with_connector(connector).with_service(service.name().clone()))
     }
 }
@@ -147,7 +147,7 @@ impl FromService for UnixSink {
         let Target::Endpoint { endpoint: Endpoint::Unix { path }, .. } = service.target() else {
             return Err(mismatch(service));
         };
-        let connector = UnixConnector::new(path.clone(), service.unix.clone());
+        let connector = UnixConnector::new(path.clone(), service.link.clone());
         Ok(Self::with_connector(connector).with_service(service.name().clone()))
     }
 }

@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::SinkError;
 use crate::link::lookup::Lookup;
 use crate::link::{Connect, StreamLink, io_over_tokio};
-use crate::options::TcpOptions;
+use crate::options::{LinkOptions, TcpOptions};
 
 /// A link over TCP.
 ///
@@ -45,24 +45,22 @@ impl TcpSink {
         let Endpoint::Tcp { host, port } = Endpoint::tcp(address.as_ref())? else {
             unreachable!("`Endpoint::tcp` answers no other endpoint")
         };
-        let connector = TcpConnector::new(host, port, TcpOptions::shared_default());
+        let connector = TcpConnector::new(host, port, LinkOptions::shared_tcp());
         Ok(Self::with_connector(connector))
     }
 
     /// Whether small writes go out at once (`TCP_NODELAY`). Default: yes.
     #[must_use]
-    pub fn with_nodelay(mut self, nodelay: bool) -> Self {
-        self.options_mut().nodelay = nodelay;
-        self
+    pub fn with_nodelay(self, nodelay: bool) -> Self {
+        self.change(|options| options.nodelay = nodelay)
     }
 
     /// Probes an idle connection after `idle`, and as often again (`SO_KEEPALIVE`), in whole
     /// seconds from 1 to 32,767 (what is beyond is brought within); `None`, the default, never.
     /// Finds a vanished host, not a hung process.
     #[must_use]
-    pub fn with_keepalive(mut self, idle: Option<Duration>) -> Self {
-        self.options_mut().keepalive = idle;
-        self
+    pub fn with_keepalive(self, idle: Option<Duration>) -> Self {
+        self.change(|options| options.keepalive = idle)
     }
 
     /// How long written bytes may stay unacknowledged before the connection is given up
@@ -70,21 +68,23 @@ impl TcpSink {
     /// default, leaves it to the kernel (about 15 minutes). It also ends the connection to a peer
     /// that is merely slow to read, and never fires while nothing is written.
     #[must_use]
-    pub fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options_mut().user_timeout = timeout;
-        self
+    pub fn with_user_timeout(self, timeout: Option<Duration>) -> Self {
+        self.change(|options| options.user_timeout = timeout)
     }
 
     /// Size of the kernel's send buffer in bytes (`SO_SNDBUF`); `None`, the default, leaves it to
     /// the kernel. It bounds our kernel's share of what a dead connection can lose.
     #[must_use]
-    pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
-        self.options_mut().send_buffer = bytes;
-        self
+    pub fn with_send_buffer(self, bytes: Option<usize>) -> Self {
+        self.change(|options| options.send_buffer = bytes)
     }
 
-    fn options_mut(&mut self) -> &mut TcpOptions {
-        Arc::make_mut(&mut self.connector_mut().options)
+    fn change(mut self, change: impl FnOnce(&mut TcpOptions)) -> Self {
+        let connector = self.connector_mut();
+        let mut options = connector.options.tcp().clone();
+        change(&mut options);
+        connector.options = Arc::new(LinkOptions::Tcp(options));
+        self
     }
 }
 
@@ -93,7 +93,7 @@ impl TcpSink {
 pub struct TcpConnector {
     host: Arc<str>,
     port: u16,
-    options: Arc<TcpOptions>,
+    options: Arc<LinkOptions>,
     /// None where the host is an address.
     lookup: Option<Lookup>,
 }
@@ -124,7 +124,7 @@ impl Connect for TcpConnector {
 }
 
 impl TcpConnector {
-    pub(crate) fn new(host: Arc<str>, port: u16, options: Arc<TcpOptions>) -> Self {
+    pub(crate) fn new(host: Arc<str>, port: u16, options: Arc<LinkOptions>) -> Self {
         // An address is not looked up.
         let lookup = host.parse::<IpAddr>().is_err().then(Lookup::default);
         Self { host, port, options, lookup }
@@ -157,7 +157,8 @@ impl TcpConnector {
 
     async fn connect_to(&self, address: SocketAddr) -> io::Result<TcpIo> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        if let Some(bytes) = self.options.send_buffer {
+        let options = self.options.tcp();
+        if let Some(bytes) = options.send_buffer {
             // Before connecting: the window scale is agreed on in the handshake.
             socket.set_send_buffer_size(bytes.try_into().unwrap_or(u32::MAX))?;
         }
@@ -167,9 +168,9 @@ impl TcpConnector {
         if stream.local_addr()? == stream.peer_addr()? {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        stream.set_nodelay(self.options.nodelay)?;
+        stream.set_nodelay(options.nodelay)?;
         let socket = SockRef::from(&stream);
-        if let Some(idle) = self.options.keepalive {
+        if let Some(idle) = options.keepalive {
             let idle = idle.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
             let keepalive = TcpKeepalive::new().with_time(idle);
             #[cfg(target_os = "linux")]
@@ -177,7 +178,7 @@ impl TcpConnector {
             socket.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(target_os = "linux")]
-        if let Some(timeout) = self.options.user_timeout {
+        if let Some(timeout) = options.user_timeout {
             socket.set_tcp_user_timeout(Some(timeout.min(MAX_USER_TIMEOUT)))?;
         }
         Ok(TcpIo(stream))

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use crate::endpoint::Endpoint;
 use crate::error::SinkError;
 use crate::link::{Connect, StreamLink, io_over_tokio};
-use crate::options::UnixOptions;
+use crate::options::{LinkOptions, UnixOptions};
 
 /// A link over a unix stream socket.
 ///
@@ -37,7 +37,7 @@ impl UnixSink {
         let Endpoint::Unix { path } = Endpoint::unix(path)? else {
             unreachable!("`Endpoint::unix` answers no other endpoint")
         };
-        let connector = UnixConnector::new(path, UnixOptions::shared_default());
+        let connector = UnixConnector::new(path, LinkOptions::shared_unix());
         Ok(Self::with_connector(connector))
     }
 
@@ -45,7 +45,8 @@ impl UnixSink {
     /// the kernel. It bounds what a dead connection can lose.
     #[must_use]
     pub fn with_send_buffer(mut self, bytes: Option<usize>) -> Self {
-        Arc::make_mut(&mut self.connector_mut().options).send_buffer = bytes;
+        let options = UnixOptions { send_buffer: bytes };
+        self.connector_mut().options = Arc::new(LinkOptions::Unix(options));
         self
     }
 }
@@ -54,11 +55,11 @@ impl UnixSink {
 #[derive(Clone, Debug)]
 pub struct UnixConnector {
     path: Arc<Path>,
-    options: Arc<UnixOptions>,
+    options: Arc<LinkOptions>,
 }
 
 impl UnixConnector {
-    pub(crate) fn new(path: Arc<Path>, options: Arc<UnixOptions>) -> Self {
+    pub(crate) fn new(path: Arc<Path>, options: Arc<LinkOptions>) -> Self {
         Self { path, options }
     }
 }
@@ -77,7 +78,7 @@ impl Connect for UnixConnector {
         let Self { path, options } = self.clone();
         async move {
             let stream = UnixStream::connect(path).await?;
-            if let Some(bytes) = options.send_buffer {
+            if let Some(bytes) = options.unix().send_buffer {
                 SockRef::from(&stream).set_send_buffer_size(bytes)?;
             }
             Ok(UnixIo(stream))

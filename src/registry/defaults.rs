@@ -7,7 +7,7 @@ use super::keys;
 use super::options;
 use super::report::Report;
 use super::section::Section;
-use crate::options::{TcpOptions, UnixOptions};
+use crate::options::LinkOptions;
 use crate::policy::{FailoverPolicy, LazyPolicy};
 
 /// What a service has that says nothing of it.
@@ -16,8 +16,8 @@ pub(super) struct Defaults {
     pub(super) lazy: Arc<LazyPolicy>,
     /// `None` where no file says anything of it.
     pub(super) failover: Option<FailoverPolicy>,
-    pub(super) tcp: Arc<TcpOptions>,
-    pub(super) unix: Arc<UnixOptions>,
+    pub(super) tcp: Arc<LinkOptions>,
+    pub(super) unix: Arc<LinkOptions>,
 }
 
 impl Defaults {
@@ -27,8 +27,8 @@ impl Defaults {
             buffer: BufferKeys::default(),
             lazy: LazyPolicy::shared_default(),
             failover: None,
-            tcp: TcpOptions::shared_default(),
-            unix: UnixOptions::shared_default(),
+            tcp: LinkOptions::shared_tcp(),
+            unix: LinkOptions::shared_unix(),
         };
         let before = report.count();
         let Some(section) = file.table("defaults", &keys::DEFAULTS, report) else {
@@ -39,11 +39,11 @@ impl Defaults {
             defaults.lazy = Arc::new(lazy);
         }
         defaults.failover = options::failover(&section, None, report);
-        if let Some(tcp) = options::tcp(&section, &defaults.tcp, report) {
-            defaults.tcp = Arc::new(tcp);
+        if let Some(tcp) = options::tcp(&section, defaults.tcp.tcp(), report) {
+            defaults.tcp = Arc::new(LinkOptions::Tcp(tcp));
         }
-        if let Some(unix) = options::unix(&section, &defaults.unix, report) {
-            defaults.unix = Arc::new(unix);
+        if let Some(unix) = options::unix(&section, defaults.unix.unix(), report) {
+            defaults.unix = Arc::new(LinkOptions::Unix(unix));
         }
         if report.count() > before {
             report.compare_no_more();

@@ -20,6 +20,8 @@ use super::report::Report;
 use super::section::{Section, type_name, wrong_type};
 use super::service::{Service, Target, Written};
 use super::shared::Shared;
+use crate::endpoint::Endpoint;
+use crate::options::LinkOptions;
 
 /// What the file says, as a whole when nothing was reported.
 pub(super) fn registry(root: &DeTable<'_>, report: &mut Report) -> Registry {
@@ -132,18 +134,24 @@ fn draft(
     buffer.read(&section, report);
     buffer.check_companions(&section, report);
     let lazy = options::lazy(&section, &defaults.lazy, report);
-    let tcp = options::tcp(&section, &defaults.tcp, report);
-    let unix = options::unix(&section, &defaults.unix, report);
+    let tcp = options::tcp(&section, defaults.tcp.tcp(), report);
+    let unix = options::unix(&section, defaults.unix.unix(), report);
     read.check_link(target.as_ref(), report);
     if let Some(target) = target.filter(|_| report.count() == before) {
+        let link = match &target {
+            Target::Endpoint { endpoint: Endpoint::Unix { .. }, .. } => {
+                shared.links.share(unix.map(LinkOptions::Unix), &defaults.unix)
+            }
+            Target::Endpoint { .. } => shared.links.share(tcp.map(LinkOptions::Tcp), &defaults.tcp),
+            Target::Composite { .. } => LinkOptions::shared_tcp(),
+        };
         draft.service = Some(Service {
             name: draft.name.clone(),
             written: Written::new(report.written(&draft.leads)),
             target,
             buffer: buffer.config(),
             lazy: shared.lazy.share(lazy, &defaults.lazy),
-            tcp: shared.tcp.share(tcp, &defaults.tcp),
-            unix: shared.unix.share(unix, &defaults.unix),
+            link,
         });
     }
     draft

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::buffer::WhenFull;
 use crate::endpoint::Endpoint;
 use crate::framing::LengthPrefixed;
-use crate::options::{TcpOptions, UnixOptions};
+use crate::options::{LinkOptions, TcpOptions, UnixOptions};
 use crate::policy::LazyPolicy;
 
 /// One `[services.NAME]` of services.toml: where it leads and how its stack behaves.
@@ -23,8 +23,8 @@ pub struct Service {
     pub(super) buffer: BufferConfig,
     // What a sink is built by, it shares with its service.
     pub(crate) lazy: Arc<LazyPolicy>,
-    pub(crate) tcp: Arc<TcpOptions>,
-    pub(crate) unix: Arc<UnixOptions>,
+    /// Of its one link; what stands here for a composite means nothing.
+    pub(crate) link: Arc<LinkOptions>,
 }
 
 impl Service {
@@ -64,13 +64,13 @@ impl Service {
     /// Options of its TCP link; the defaults where its endpoint is no `tcp://`.
     #[must_use]
     pub fn tcp(&self) -> &TcpOptions {
-        &self.tcp
+        self.link.tcp()
     }
 
     /// Options of its unix link; the defaults where its endpoint is no `unix://`.
     #[must_use]
     pub fn unix(&self) -> &UnixOptions {
-        &self.unix
+        self.link.unix()
     }
 }
 
@@ -86,8 +86,8 @@ impl fmt::Debug for Service {
         shown
             .field("buffer", &self.buffer)
             .field("lazy", &self.lazy)
-            .field("tcp", &self.tcp)
-            .field("unix", &self.unix)
+            .field("tcp", self.tcp())
+            .field("unix", self.unix())
             .finish()
     }
 }

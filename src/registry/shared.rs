@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::options::{TcpOptions, UnixOptions};
+use crate::options::LinkOptions;
 use crate::policy::LazyPolicy;
 
 /// What has been read so far, for those that say the same.
 pub(super) struct Shared {
     names: HashSet<Arc<str>>,
     pub(super) lazy: Values<LazyPolicy>,
-    pub(super) tcp: Values<TcpOptions>,
-    pub(super) unix: Values<UnixOptions>,
+    pub(super) links: Values<LinkOptions>,
 }
 
 /// Different values of one kind.
@@ -19,8 +18,7 @@ pub(super) struct Values<T>(Vec<Arc<T>>);
 
 impl Shared {
     pub(super) fn new() -> Self {
-        let (lazy, tcp, unix) = (Values(Vec::new()), Values(Vec::new()), Values(Vec::new()));
-        Self { names: HashSet::new(), lazy, tcp, unix }
+        Self { names: HashSet::new(), lazy: Values(Vec::new()), links: Values(Vec::new()) }
     }
 
     /// The name, whether a service has it or a list of targets.
