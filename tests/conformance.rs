@@ -298,6 +298,8 @@ fn composites_of_one_child_forward_every_method() {
     forwards_every_method(|sink| RoundRobin::new([sink]), &except);
     forwards_every_method(|sink| LeastLoaded::new([sink]), &except);
     forwards_every_method(|sink| Sharded::new([sink]), &[]);
+    // It hands a policy of its own down.
+    forwards_every_method(|sink| Failover::new([sink]), &except);
 }
 
 /// The suite's messages have no key, so all are the first child's.

@@ -43,4 +43,7 @@ pub(crate) const INPUTS: &[(&str, &[u8])] = &[
 pub(crate) const SEEDS: &[(&str, Nestings, u64)] = &[
     ("a connection begins behind what was dropped before its first write", Nestings::Gating, 226),
     ("a wait for others sets a child going that has given up", Nestings::Isolated, 4658),
+    ("a failover over sinks that was closing accepted a message", Nestings::Mixed, 80),
+    ("a queue without room never waited for the sink below it", Nestings::Mixed, 104),
+    ("a shared sink whose room is promised said that nobody tried", Nestings::Shared, 79),
 ];

@@ -55,11 +55,15 @@ impl<T: LinkSet> Failover<T> {
             self.taken = pending.end();
             return Poll::Ready(Ok(()));
         }
-        // Each target has one turn in a call, and two changes may be returns.
-        for _ in 0..targets + 2 {
+        // Each target has one turn in a call, and two changes may be returns, before the first of
+        // which one looks twice.
+        for _ in 0..targets + 3 {
+            // Who only tries is not told what is left to finish, so others do that.
+            let is_handing_over = done.is_none() && cx.is_some() && self.duty.returning().is_some();
             let came_to = match done.take() {
                 Some(done) => done,
-                None => self.write(cx.as_deref_mut(), self.shown(pending)),
+                None if is_handing_over => self.write(cx.as_deref_mut(), self.shown(pending)),
+                None => self.write(cx.as_deref_mut(), pending),
             };
             let state = self.active_state();
             if let Some(cause) = self.duty.judge(&came_to, state, self.active_reached(), now) {
@@ -72,7 +76,8 @@ impl<T: LinkSet> Failover<T> {
                 }
                 continue;
             }
-            if came_to.is_ready() && state == SinkState::Asleep {
+            let is_done = came_to.is_ready() && self.taken == pending.end();
+            if is_done && state == SinkState::Asleep {
                 // Its peer has gone, and there is nothing left: all of it sleeps.
                 self.end(End::Sleep, pending);
                 return came_to;
@@ -81,8 +86,21 @@ impl<T: LinkSet> Failover<T> {
                 self.see_off_link(cx, pending, now);
                 self.probe(cx, pending, now);
             }
-            if self.return_to_link(now) {
-                continue;
+            match self.duty.returning() {
+                Some(to) if cx.is_some() && self.active_reached() <= self.taken => {
+                    // Ready, it has also finished what was left out under it in the middle.
+                    if came_to.is_ready() {
+                        self.return_to_link(to, now);
+                        continue;
+                    }
+                    if !is_handing_over {
+                        continue;
+                    }
+                }
+                // It has seen no more than one frame, since it was to hand over; but a probe has found
+                // that the preferred one is not well any more.
+                None if came_to.is_ready() && self.taken != pending.end() => continue,
+                _ => {}
             }
             if let Some(cx) = cx {
                 self.duty.wait(cx);
@@ -110,11 +128,8 @@ impl<T: LinkSet> Failover<T> {
         write.done
     }
 
-    /// What the active child may write: everything, unless it is to hand over at a frame's end.
+    /// What the active child may write that is to hand over at a frame's end.
     fn shown<'a, F: Framing>(&self, pending: Pending<'a, F>) -> Pending<'a, F> {
-        if self.duty.returning().is_none() {
-            return pending;
-        }
         if self.active_reached() <= self.taken {
             return pending.until(self.taken);
         }
@@ -131,17 +146,12 @@ impl<T: LinkSet> Failover<T> {
     }
 
     /// Returns to a preferred child that is well again, once the active one is between two frames.
-    fn return_to_link(&mut self, now: Instant) -> bool {
-        let Some(to) = self.duty.returning() else { return false };
-        if self.active_reached() > self.taken {
-            return false;
-        }
+    fn return_to_link(&mut self, to: usize, now: Instant) {
         if let Some((index, _)) = self.duty.leaving.take() {
             self.end_link(index);
         }
         self.duty.leave(now);
         self.switch_link(to, SwitchCause::Returned, now);
-        true
     }
 
     fn switch_link(&mut self, to: usize, cause: SwitchCause, now: Instant) {

@@ -117,6 +117,9 @@ pub struct Failover<T> {
     dropped: Count,
     /// Over sinks: whether it takes no more messages.
     is_closing: bool,
+    /// Over sinks: whether messages go straight to the active child. Not so while some are on their
+    /// way to it, nor once it is closing.
+    is_straight: bool,
 }
 
 impl<T> Failover<T> {
@@ -136,6 +139,7 @@ impl<T> Failover<T> {
             spill: Spill::default(),
             dropped: Count::default(),
             is_closing: false,
+            is_straight: true,
         }
     }
 

@@ -28,15 +28,14 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
 
     #[inline]
     fn append<M: Encode + ?Sized>(&mut self, msg: &M, len: usize) -> bool {
-        self.spill.is_empty()
+        self.is_straight
             && nth_mut(&mut self.children, self.duty.active, Append { msg, len, appended: false })
                 .appended
     }
 
     #[inline]
     fn fits(&self, len: usize) -> bool {
-        self.spill.is_empty()
-            && nth(&self.children, self.duty.active, Fits { len, fits: false }).fits
+        self.is_straight && nth(&self.children, self.duty.active, Fits { len, fits: false }).fits
     }
 
     #[inline]
@@ -46,13 +45,20 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
 
     fn room(&self, len: usize) -> bool {
         let room = Room { len, room: false };
-        !self.is_closing
-            && self.spill.is_empty()
-            && nth(&self.children, self.duty.active, room).room
+        self.is_straight && nth(&self.children, self.duty.active, room).room
     }
 
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> {
-        self.try_any(TryReady(len))
+        let ready = self.try_any(TryReady(len));
+        if self.spill.is_empty() || ready != Err(TryFeedError::Full) {
+            return ready;
+        }
+        // What is on its way comes first, but what can never follow it is not to wait for that.
+        let attempt = Try { attempt: &TryReady(len), done: Ok(()) };
+        match nth_mut(&mut self.children, self.duty.active, attempt).done {
+            Ok(()) | Err(TryFeedError::NotConnected) => ready,
+            refused => refused,
+        }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), SinkError>> {
@@ -69,7 +75,7 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
-        self.is_closing = true;
+        (self.is_closing, self.is_straight) = (true, false);
         ready!(self.step(cx, Step::Flush))?;
         self.duty.rest();
         each::poll(&mut self.children, cx, Step::Close)
@@ -89,7 +95,7 @@ impl<T: HandBackSet> MessageSink for Failover<T> {
         self.duty.rest();
         self.children.visit_mut(&mut each::EndEach(end));
         if end == End::Close {
-            self.is_closing = true;
+            (self.is_closing, self.is_straight) = (true, false);
             self.dropped = self.dropped.plus(self.spill.count());
             self.spill = Spill::default();
         }
@@ -146,6 +152,7 @@ impl<T: HandBackSet> HandBack for Failover<T> {
     fn hand_back<E: FnMut(HandedBack<'_>)>(&mut self, each: &mut E) {
         self.children.hand_back_of(self.duty.active, each);
         self.spill.drain(each);
+        self.look_for_spill();
     }
 }
 
@@ -251,10 +258,14 @@ impl<T: HandBackSet> Failover<T> {
         let (from, to) = (self.duty.active, self.duty.fail(targets));
         self.end_sink(from);
         let mut spill = Spill::default();
+        let accepted = each::accepted_bytes(&self.children);
         self.children.hand_back_of(from, &mut |message: HandedBack<'_>| spill.push(message));
+        let handed_back = accepted.saturating_sub(each::accepted_bytes(&self.children));
+        spill.set_frames(handed_back + self.spill.count().bytes);
         // What was on its way to it comes behind what it had already.
         self.spill.drain(|message| spill.push(message));
         self.spill = spill;
+        self.look_for_spill();
         self.switch_sink(to, cause, now);
         // As much as goes in; the rest goes in before anything else does.
         let _ = self.try_unspill();
@@ -308,21 +319,34 @@ impl<T: HandBackSet> Failover<T> {
     /// Brings what was on its way to the active child, waiting for room.
     fn poll_unspill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         while let Some(message) = self.spill.first() {
+            let before = each::accepted_bytes(&self.children);
             let feed = PollFeed { cx, message: &message, done: Poll::Pending };
             ready!(nth_mut(&mut self.children, self.duty.active, feed).done)?;
-            self.spill.pop();
+            self.unspilled(before);
         }
         Poll::Ready(Ok(()))
     }
 
     fn try_unspill(&mut self) -> Result<(), TryFeedError> {
         while let Some(message) = self.spill.first() {
+            let before = each::accepted_bytes(&self.children);
             let attempt = &TryFeed(&message);
             let attempt = Try { attempt, done: Err(TryFeedError::NotConnected) };
             nth_mut(&mut self.children, self.duty.active, attempt).done?;
-            self.spill.pop();
+            self.unspilled(before);
         }
         Ok(())
+    }
+
+    /// The first of what was on its way has arrived; `before` that the children had so many bytes.
+    fn unspilled(&mut self, before: u64) {
+        let frame = each::accepted_bytes(&self.children).saturating_sub(before);
+        self.spill.pop(frame);
+        self.look_for_spill();
+    }
+
+    fn look_for_spill(&mut self) {
+        self.is_straight = self.spill.is_empty() && !self.is_closing;
     }
 
     /// Ends the connection or the attempt of one child.

@@ -11,6 +11,8 @@ pub(super) struct Spill {
     ends: Vec<(usize, Option<Marks>)>,
     /// How many of them are gone.
     gone: usize,
+    /// Bytes of the frames that the others were, and will be.
+    frames: u64,
 }
 
 impl Spill {
@@ -31,9 +33,15 @@ impl Spill {
         Some(HandedBack::with_marks(payload, *marks))
     }
 
-    /// The oldest message is gone; the memory goes with the last.
-    pub(super) fn pop(&mut self) {
+    /// Its messages were so many bytes of frames where they came from.
+    pub(super) fn set_frames(&mut self, bytes: u64) {
+        self.frames = bytes;
+    }
+
+    /// The oldest message is gone, as a frame of so many bytes; the memory goes with the last.
+    pub(super) fn pop(&mut self, frame: u64) {
         self.gone += 1;
+        self.frames = self.frames.saturating_sub(frame);
         if self.gone >= self.ends.len() {
             *self = Self::default();
         }
@@ -43,14 +51,13 @@ impl Spill {
     pub(super) fn drain(&mut self, mut each: impl FnMut(HandedBack<'_>)) {
         while let Some(message) = self.first() {
             each(message);
-            self.pop();
+            self.pop(0);
         }
     }
 
-    /// Its messages, of which only the payload is here.
+    /// Its messages, counted as the frames that they were.
     pub(super) fn count(&self) -> Count {
-        let bytes = (self.bytes.len() - self.start()) as u64;
-        Count { bytes, messages: Some((self.ends.len() - self.gone) as u64) }
+        Count { bytes: self.frames, messages: Some((self.ends.len() - self.gone) as u64) }
     }
 
     fn start(&self) -> usize {
@@ -67,10 +74,11 @@ mod tests {
         let mut spill = Spill::default();
         let messages: [&[u8]; 4] = [b"one", b"", b"three", b""];
         messages.iter().for_each(|message| spill.push(HandedBack::new(message)));
-        assert_eq!(spill.count(), Count { bytes: 8, messages: Some(4) });
+        spill.set_frames(8 + 4 * 4);
+        assert_eq!(spill.count(), Count { bytes: 24, messages: Some(4) });
         assert_eq!(spill.first().map(|first| first.payload()), Some(messages[0]));
-        spill.pop();
-        assert_eq!(spill.count(), Count { bytes: 5, messages: Some(3) });
+        spill.pop(7);
+        assert_eq!(spill.count(), Count { bytes: 17, messages: Some(3) });
         let mut rest = Vec::new();
         spill.drain(|message| rest.push(message.payload().to_vec()));
         assert_eq!(rest, messages[1..]);

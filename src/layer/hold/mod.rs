@@ -135,6 +135,10 @@ impl<S: MessageSink, Q: Queue<S>> Hold<S, Q> {
             return Ok(());
         };
         let promised = self.room(len);
+        if promised {
+            // What there is room for below could go there.
+            self.carries = self.carries.max(len);
+        }
         let mut refusal = TryFeedError::Full;
         if self.through && self.must_take_back() {
             self.hold_and_push_down()?;
@@ -147,13 +151,16 @@ impl<S: MessageSink, Q: Queue<S>> Hold<S, Q> {
         }
         if self.through {
             match self.feed_through(msg, marks) {
-                Err(full @ (TryFeedError::Full | TryFeedError::NotConnected)) => refusal = full,
-                fed_or_refused => return fed_or_refused,
+                Ok(()) => return Ok(()),
+                Err(refused) => refusal = refused,
             }
-            self.carries = self.carries.max(len);
+            self.judge_refusal(refusal, len)?;
             if !self.hold() {
                 return Err(refusal);
             }
+        }
+        if len > self.carries {
+            self.ask_below(len)?;
         }
         if !self.inner.accepts(msg, len) {
             return Err(TryFeedError::Invalid);

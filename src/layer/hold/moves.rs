@@ -113,12 +113,28 @@ impl<S: MessageSink, Q: Queue<S>> Hold<S, Q> {
     pub(super) fn ask_below(&mut self, len: usize) -> Result<(), TryFeedError> {
         self.take_back_stale();
         match self.inner.try_ready(len) {
-            Ok(()) | Err(TryFeedError::Full | TryFeedError::NotConnected) => {
+            Ok(()) => {
                 self.carries = self.carries.max(len);
                 Ok(())
             }
-            Err(refusal) => Err(refusal),
+            Err(refusal) => self.judge_refusal(refusal, len),
         }
+    }
+
+    /// The sink below has refused a message of `len` bytes. Fails if that is for good, or may be:
+    /// otherwise it can wait here.
+    pub(super) fn judge_refusal(
+        &mut self,
+        refusal: TryFeedError,
+        len: usize,
+    ) -> Result<(), TryFeedError> {
+        match refusal {
+            TryFeedError::Full | TryFeedError::NotConnected => self.carries = self.carries.max(len),
+            // Whoever is not there to ask has carried as much before.
+            TryFeedError::CircuitOpen if len <= self.carries => {}
+            refusal => return Err(refusal),
+        }
+        Ok(())
     }
 
     /// Writes everything, here and below, in an order in which nothing is written too late.

@@ -38,6 +38,10 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
             return Err(TryFeedError::Closed);
         }
         let promised = self.room(len);
+        if promised {
+            // What there is room for below could go there.
+            self.carries = self.carries.max(len);
+        }
         let mut refusal = TryFeedError::Full;
         if self.through && self.must_take_back() {
             self.hold_and_push_down()?;
@@ -53,13 +57,15 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
                     self.promised = Some(len);
                     return Ok(());
                 }
-                Err(full @ (TryFeedError::Full | TryFeedError::NotConnected)) => refusal = full,
-                Err(other) => return Err(other),
+                Err(refused) => refusal = refused,
             }
-            self.carries = self.carries.max(len);
+            self.judge_refusal(refusal, len)?;
             if !self.hold() {
                 return Err(refusal);
             }
+        }
+        if len > self.carries {
+            self.ask_below(len)?;
         }
         if !promised && !self.can_wait(len) {
             return Err(refusal);
@@ -83,9 +89,15 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
         if !straight {
             self.take_back_stale();
         }
-        // Whatever comes of it, but for a refusal it could carry such a message.
+        // That it lets somebody wait need not mean that it could ever take such a message: it may
+        // not have come to look. Where it refuses for good it says so below.
+        if len > self.carries {
+            let _ = self.ask_below(len);
+        }
         let ready = self.inner.poll_ready(cx, len)?;
-        self.carries = self.carries.max(len);
+        if ready.is_ready() {
+            self.carries = self.carries.max(len);
+        }
         if straight {
             if ready.is_ready() || self.can_wait(len) {
                 self.promised = Some(len);
@@ -95,7 +107,8 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
             }
         }
         ready!(self.poll_down(cx, |this| {
-            this.is_promised(len) || this.queue.makes_room(len, None, &mut this.dropped)
+            this.is_promised(len)
+                || len <= this.carries && this.queue.makes_room(len, None, &mut this.dropped)
         }))?;
         if self.through {
             ready!(self.inner.poll_ready(cx, len))?;
@@ -121,6 +134,10 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
                         let Self { queue, dropped, .. } = this;
                         marks.is_none_or(|marks| queue.makes_room(len, Some(&marks), dropped))
                     }))?;
+                    // Where nothing can wait here it waits for the sink below.
+                    if self.through {
+                        ready!(self.inner.poll_ready(cx, len))?;
+                    }
                 }
                 // With the numbers and the names that a refusal has not.
                 Err(_) => ready!(self.poll_ready(cx, len))?,

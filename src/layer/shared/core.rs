@@ -101,7 +101,9 @@ impl<S> Core<S> {
 impl<S: MessageSink + Send + 'static> Core<S> {
     pub(super) fn new(stack: S, capacity: usize) -> Self {
         let largest = largest(&stack, capacity.saturating_sub(HEADER));
-        let (epoch, seen) = (Epoch::now(), (stack.state(), stack.is_connected()));
+        // By the runtime's clock, which tests can stop, as deadlines go.
+        let epoch = Instant::now().into_std();
+        let seen = (stack.state(), stack.is_connected());
         let mut front = Front::new(capacity, largest.saturating_add(HEADER), epoch, seen);
         // It may hold something already; a flush has to cover that, too.
         let before = stack.accepted_bytes();
@@ -134,7 +136,7 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         let size = self.size(&draft);
         let mut front = self.front();
         front.prepare(size).map_err(ErrorKind::refusal)?;
-        let absent = front.driver == Driver::Absent;
+        let given_up = front.driver == Driver::Absent && front.len() > 0;
         let accepted = front.admit(&draft, None);
         let rouse = front.rouse().map_err(ErrorKind::refusal)?;
         drop(front);
@@ -142,7 +144,7 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         match accepted {
             true => Ok(()),
             // There is data, and nobody was trying: the attempts were used up.
-            false if absent => Err(TryFeedError::NotConnected),
+            false if given_up => Err(TryFeedError::NotConnected),
             false => Err(TryFeedError::Full),
         }
     }

@@ -9,6 +9,8 @@ use torq_message_sink::{
     forward_sink,
 };
 
+use super::message::Message;
+
 /// A stack of any type. It forwards every call; messages are encoded on the way.
 pub(super) struct AnySink(Box<dyn Erased>);
 
@@ -30,19 +32,19 @@ impl MessageSink for AnySink {
     }
 
     fn try_feed<M: Encode + ?Sized>(&mut self, msg: &M) -> Result<(), TryFeedError> {
-        self.0.try_feed(&encoded(msg))
+        self.0.try_feed(&Message::copy_of(msg))
     }
 
     fn append<M: Encode + ?Sized>(&mut self, msg: &M, _: usize) -> bool {
-        self.0.append(&encoded(msg))
+        self.0.append(&Message::copy_of(msg))
     }
 
     fn accepts<M: Encode + ?Sized>(&mut self, msg: &M, _: usize) -> bool {
-        self.0.accepts(&encoded(msg))
+        self.0.accepts(&Message::copy_of(msg))
     }
 
     fn poll_feed<M: Encode + ?Sized>(&mut self, cx: &mut Context<'_>, msg: &M) -> Done {
-        self.0.poll_feed(cx, &encoded(msg))
+        self.0.poll_feed(cx, &Message::copy_of(msg))
     }
 
     fn take_events<E: FnMut(Event)>(&mut self, each: &mut E) {
@@ -50,22 +52,16 @@ impl MessageSink for AnySink {
     }
 }
 
-fn encoded<M: Encode + ?Sized>(msg: &M) -> Vec<u8> {
-    let mut bytes = vec![0; msg.encoded_len()];
-    msg.encode(&mut bytes);
-    bytes
-}
-
 type Done = Poll<Result<(), SinkError>>;
 
 /// `MessageSink` without its type parameters.
 trait Erased {
     fn name(&self) -> &'static str;
-    fn try_feed(&mut self, msg: &[u8]) -> Result<(), TryFeedError>;
-    fn append(&mut self, msg: &[u8]) -> bool;
-    fn accepts(&mut self, msg: &[u8]) -> bool;
+    fn try_feed(&mut self, msg: &Message) -> Result<(), TryFeedError>;
+    fn append(&mut self, msg: &Message) -> bool;
+    fn accepts(&mut self, msg: &Message) -> bool;
     fn fits(&self, len: usize) -> bool;
-    fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &[u8]) -> Done;
+    fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &Message) -> Done;
     fn take_events(&mut self, each: &mut dyn FnMut(Event));
     fn room(&self, len: usize) -> bool;
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError>;
@@ -88,11 +84,11 @@ trait Erased {
 #[rustfmt::skip]
 impl<S: MessageSink> Erased for S {
     fn name(&self) -> &'static str { std::any::type_name::<S>() }
-    fn try_feed(&mut self, msg: &[u8]) -> Result<(), TryFeedError> { self.try_feed(msg) }
-    fn append(&mut self, msg: &[u8]) -> bool { self.append(msg, msg.len()) }
-    fn accepts(&mut self, msg: &[u8]) -> bool { self.accepts(msg, msg.len()) }
+    fn try_feed(&mut self, msg: &Message) -> Result<(), TryFeedError> { self.try_feed(msg) }
+    fn append(&mut self, msg: &Message) -> bool { self.append(msg, msg.len()) }
+    fn accepts(&mut self, msg: &Message) -> bool { self.accepts(msg, msg.len()) }
     fn fits(&self, len: usize) -> bool { self.fits(len) }
-    fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &[u8]) -> Done { self.poll_feed(cx, msg) }
+    fn poll_feed(&mut self, cx: &mut Context<'_>, msg: &Message) -> Done { self.poll_feed(cx, msg) }
     fn take_events(&mut self, mut each: &mut dyn FnMut(Event)) { self.take_events(&mut each); }
     fn room(&self, len: usize) -> bool { self.room(len) }
     fn try_ready(&mut self, len: usize) -> Result<(), TryFeedError> { self.try_ready(len) }

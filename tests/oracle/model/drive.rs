@@ -38,14 +38,14 @@ pub(super) async fn drive<T>(
 /// Drives a future while all receivers behave and read everything. Polls it only when it was woken,
 /// so a lost wake-up is found.
 pub(super) async fn drive_kindly<T: Debug>(
-    mut future: Pin<&mut impl Future<Output = T>>,
+    mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
     woken: &Arc<Woken>,
     world: &mut World<'_>,
 ) -> T {
     woken.set();
     let (mut idle, mut steps) = (0, 0);
     let mut shuts = world.choices.below(3);
-    while idle < 60 && steps < 5_000 {
+    while idle < 60 && steps < 50_000 {
         (idle, steps) = (idle + 1, steps + 1);
         if woken.take() {
             if let Poll::Ready(done) = poll(future.as_mut(), woken) {
@@ -73,7 +73,10 @@ pub(super) async fn drive_kindly<T: Debug>(
     panic!("a wake-up was lost, or nothing moves");
 }
 
-pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>, woken: &Arc<Woken>) -> Poll<T> {
+pub(super) fn poll<T>(
+    future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    woken: &Arc<Woken>,
+) -> Poll<T> {
     future.poll(&mut Context::from_waker(&Waker::from(woken.clone())))
 }
 

@@ -7,13 +7,14 @@ use torq_message_sink::{LeafReport, MessageSink, SinkState, TryFeedError, WhenFu
 
 use super::drive::poll;
 use super::log::Log;
+use super::message::Message;
 use super::receiver::Receiver;
 use super::sequence::Sequence;
 use super::world::World;
 
 impl Sequence<'_> {
     pub(super) fn try_feed(&mut self) {
-        let payload = self.payload();
+        let payload = self.message();
         let room = self.sink.room(payload.len());
         match self.sink.try_feed(&payload) {
             Ok(()) => {
@@ -21,15 +22,16 @@ impl Sequence<'_> {
                 self.is_awake();
             }
             Err(refusal) => {
-                let invalid = refusal == TryFeedError::Invalid;
+                let invalid = !self.world.carries(&payload.bytes);
                 assert!(!room || invalid, "room is a promise, but {refusal:?}");
                 match refusal {
-                    TryFeedError::Invalid => assert!(!self.world.carries(&payload)),
+                    TryFeedError::Invalid => assert!(!self.world.carries(&payload.bytes)),
                     TryFeedError::TooLarge => assert!(payload.len() > self.world.longest()),
                     TryFeedError::Closed => assert!(self.closed),
                     TryFeedError::Full => {
                         assert!(self.is_full(payload.len()), "full means no room")
                     }
+                    TryFeedError::CircuitOpen => assert!(self.may_be_open()),
                     TryFeedError::NotConnected => assert!(self.may_fail()),
                     other => panic!("no reason for {other:?}"),
                 }
@@ -43,6 +45,9 @@ impl Sequence<'_> {
     /// comes back with the next push, as the sibling does; so does one that has begun to sleep for
     /// want of data while a sibling that nobody waits for has something left.
     fn is_awake(&self) {
+        if self.world.ledger.is_some() {
+            return;
+        }
         let report = self.sink.report();
         let all_gate = report.leaves.iter().all(|leaf| leaf.gates);
         for (_, mut links) in self.world.buffers(&report.leaves) {
@@ -57,6 +62,9 @@ impl Sequence<'_> {
 
     /// Whether one of the buffers has no room for a message of `len` bytes.
     fn is_full(&self, len: usize) -> bool {
+        if self.world.ledger.is_some() {
+            return true;
+        }
         let report = self.sink.report();
         let mut gating = self.world.buffers(&report.leaves).filter(|(log, _)| !log.drops());
         gating.any(|(log, links)| {
@@ -67,14 +75,14 @@ impl Sequence<'_> {
 
     /// Polls a feed a few times, and drops it if it is not ready then.
     pub(super) async fn feed(&mut self) {
-        let payload = self.payload();
+        let payload = self.message();
         for _ in 0..=self.world.choices.below(3) {
             match poll(pin!(self.sink.feed(&payload)), &self.woken) {
                 Poll::Ready(Ok(())) => {
                     self.accept(&payload);
                     return;
                 }
-                Poll::Ready(Err(error)) => return self.failed(&error, &payload),
+                Poll::Ready(Err(error)) => return self.failed(&error, &payload.bytes),
                 Poll::Pending => {}
             }
             let len = self.world.accepted_bytes();
@@ -85,13 +93,13 @@ impl Sequence<'_> {
     }
 
     pub(super) async fn send(&mut self) {
-        if self.world.logs.iter().any(Log::drops) {
+        if self.world.ledger.is_none() && self.world.logs.iter().any(Log::drops) {
             // What was dropped has to be seen before anything more is written.
             self.feed().await;
             let _ = self.poll_flush();
             return;
         }
-        let payload = self.payload();
+        let payload = self.message();
         let mut send = pin!(self.sink.send(&payload));
         let mut outcome = Poll::Pending;
         for _ in 0..=self.world.choices.below(3) {
@@ -107,21 +115,21 @@ impl Sequence<'_> {
         }
         match outcome {
             Poll::Ready(Ok(())) => self.flushed(),
-            Poll::Ready(Err(error)) if !accepted => self.failed(&error, &payload),
+            Poll::Ready(Err(error)) if !accepted => self.failed(&error, &payload.bytes),
             Poll::Ready(Err(error)) => self.failed(&error, &[]),
             Poll::Pending => {}
         }
     }
 
     pub(super) async fn send_batch(&mut self) {
-        if self.world.logs.iter().any(Log::drops) {
+        if self.world.ledger.is_none() && self.world.logs.iter().any(Log::drops) {
             for _ in 0..self.world.choices.below(6) {
                 self.feed().await;
             }
             let _ = self.poll_flush();
             return;
         }
-        let payloads: Vec<_> = (0..self.world.choices.below(6)).map(|_| self.payload()).collect();
+        let payloads: Vec<_> = (0..self.world.choices.below(6)).map(|_| self.message()).collect();
         let mut send = pin!(self.sink.send_batch(&payloads));
         let mut outcome = Poll::Pending;
         for _ in 0..=self.world.choices.below(3) {
@@ -141,33 +149,37 @@ impl Sequence<'_> {
                 self.flushed();
             }
             Poll::Ready(Err(error)) => {
-                self.failed(&error, payloads.get(accepted).map_or(&[], Vec::as_slice));
+                self.failed(&error, payloads.get(accepted).map_or(&[], |next| &next.bytes));
             }
             Poll::Pending => {}
         }
     }
 
     pub(super) fn ready_then_feed(&mut self) {
-        let payload = self.payload();
+        let payload = self.message();
         let longer = (payload.len() + self.world.choices.below(8)).min(self.world.longest());
         let mut cx = Context::from_waker(Waker::noop());
         match self.sink.poll_ready(&mut cx, longer.max(payload.len())) {
             Poll::Ready(Ok(())) => {
                 assert!(self.sink.room(payload.len()), "ready means room");
                 let fed = self.sink.try_feed(&payload);
-                if self.world.carries(&payload) {
+                if self.world.carries(&payload.bytes) {
                     assert_eq!(fed, Ok(()), "ready is a promise");
                     self.accept(&payload);
                 } else {
-                    assert_eq!(fed, Err(TryFeedError::Invalid));
+                    assert!(fed.is_err(), "no framing carries that");
                 }
             }
-            Poll::Ready(Err(error)) => self.failed(&error, &payload),
+            Poll::Ready(Err(error)) => self.failed(&error, &payload.bytes),
             Poll::Pending => {}
         }
     }
 
-    fn accept(&mut self, payload: &[u8]) {
+    pub(super) fn accept(&mut self, payload: &Message) {
+        if let Some(ledger) = &mut self.world.ledger {
+            assert!(!self.closed, "a closed sink accepts nothing");
+            return ledger.accept(payload, self.sink.accepted_bytes());
+        }
         assert!(payload.len() <= self.world.longest() && !self.closed, "accepts only what it may");
         if self.world.logs.iter().any(Log::drops) {
             self.settle();
@@ -175,12 +187,25 @@ impl Sequence<'_> {
             let World { logs, receivers, .. } = &mut self.world;
             for (index, log) in logs.iter_mut().enumerate() {
                 let leaves = receivers.iter_mut().zip(&report.leaves);
-                log_or_drop(log, payload, leaves.filter(|(receiver, _)| receiver.log == index));
+                log_or_drop(
+                    log,
+                    &payload.bytes,
+                    leaves.filter(|(receiver, _)| receiver.log == index),
+                );
             }
         } else {
-            self.world.logs.iter_mut().for_each(|log| log.push(payload));
+            self.world.logs.iter_mut().for_each(|log| log.push(&payload.bytes));
         }
         assert!(self.sink.accepted_bytes() >= self.world.accepted_bytes());
+    }
+
+    /// The next message.
+    pub(super) fn message(&mut self) -> Message {
+        let World { logs, choices, ledger, .. } = &mut self.world;
+        match ledger {
+            Some(ledger) => ledger.message(&mut **choices, logs),
+            None => Message::plain(self.payload()),
+        }
     }
 
     /// A number, a checksum of it, and noise that follows from both: but most are as long as chance

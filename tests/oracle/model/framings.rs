@@ -82,6 +82,11 @@ impl AnyFraming {
         }
     }
 
+    /// The default one.
+    pub(super) fn default_of(max_frame: usize) -> Self {
+        Self::U32Be(Prefixed::with_max_frame(max_frame))
+    }
+
     /// What stands before and behind a payload of `len` bytes.
     fn around(&self, len: usize) -> (Vec<u8>, &'static [u8]) {
         let before = match self {

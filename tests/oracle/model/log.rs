@@ -23,9 +23,14 @@ pub(super) struct Log {
 impl Log {
     /// That of a buffer of some capacity and framing.
     pub(super) fn choose(choices: &mut dyn Choices) -> Self {
-        let capacity = choices.of(&[16, 40, 128, 500]);
+        let capacity = choices.of(&CAPACITIES);
         let max_frame = if choices.once_in(4) { capacity / 2 } else { 1000 };
         let framing = AnyFraming::choose(choices, max_frame);
+        Self::with_framing(capacity, framing, max_frame)
+    }
+
+    /// That of a buffer of this capacity, whose framing takes payloads of at most `max_frame` bytes.
+    pub(super) fn with_framing(capacity: usize, framing: AnyFraming, max_frame: usize) -> Self {
         let fits = |len: &usize| framing.frame_len(*len) <= capacity;
         let longest = (0..=max_frame).rev().find(fits).expect("room for an empty message");
         let (bytes, ends) = (Vec::new(), Vec::new());
@@ -66,3 +71,6 @@ impl Log {
         (count.checked_sub(1).map_or(0, |last| self.ends[last]), count as u64)
     }
 }
+
+/// Bytes that a buffer may have.
+pub(super) const CAPACITIES: [usize; 4] = [16, 40, 128, 500];

@@ -1,5 +1,5 @@
 //! The model: random operations on random stacks over links that misbehave, against a log of what
-//! was accepted as the truth.
+//! was accepted as the truth, or a ledger where not everybody gets everything.
 
 mod any_sink;
 mod choices;
@@ -9,11 +9,18 @@ mod feeding;
 mod framings;
 mod holes;
 mod lagging;
+mod layers;
+mod ledger;
 mod log;
+mod message;
+mod mixed;
+mod parts;
 mod receiver;
 mod sequence;
+mod shared;
 mod stacks;
 mod stream;
+mod way;
 mod world;
 
 use std::panic;
@@ -36,6 +43,10 @@ pub(crate) fn run(choices: &mut dyn Choices, nestings: Nestings, trace: bool) ->
     runtime.block_on(async {
         let mut operations = 0;
         while operations < OPERATIONS && !choices.used_up() {
+            if let Nestings::Shared = nestings {
+                operations += shared::run(choices, OPERATIONS - operations, trace).await;
+                continue;
+            }
             let stack = Stack::choose(choices, nestings);
             if trace {
                 println!("{}", stack.sink.name());

@@ -77,6 +77,12 @@ impl Receiver {
         }
     }
 
+    /// Remembers how much has been written by now: the clock is about to move.
+    pub(super) fn note_progress(&mut self) {
+        self.accept();
+        self.streams.iter_mut().for_each(Stream::note_progress);
+    }
+
     pub(super) fn is_well(&self) -> bool {
         !self.refusing && !self.stalling && !self.scripted
     }

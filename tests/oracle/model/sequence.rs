@@ -34,13 +34,13 @@ pub(super) struct Sequence<'a> {
 
 impl<'a> Sequence<'a> {
     pub(super) fn new(stack: Stack, choices: &'a mut dyn Choices, trace: bool) -> Self {
-        let Stack { sink, logs, receivers, limited, eager } = stack;
+        let Stack { sink, logs, receivers, limited, eager, ledger } = stack;
         Self {
             deadline: sink.close_deadline(),
             sink,
             limited,
             eager,
-            world: World { logs, receivers, choices },
+            world: World { logs, receivers, choices, ledger },
             woken: Arc::default(),
             closed: false,
             half_asleep: false,
@@ -120,7 +120,8 @@ impl<'a> Sequence<'a> {
                 assert!(!self.closed);
             }
             Poll::Ready(Err(error)) => self.failed(&error, &[]),
-            Poll::Pending => assert!(!self.closed),
+            // It waits for an open circuit first.
+            Poll::Pending => assert!(!self.closed || self.may_be_open()),
         }
     }
 
@@ -142,6 +143,9 @@ impl<'a> Sequence<'a> {
 
     /// A flush or a shutdown has succeeded.
     pub(super) fn flushed(&mut self) {
+        if let Some(ledger) = &self.world.ledger {
+            return ledger.check_flushed(&self.sink.report());
+        }
         for leaf in self.sink.report().leaves.iter().filter(|leaf| leaf.gates) {
             assert_eq!(leaf.buffered.bytes, 0, "flushed means everything");
         }
@@ -159,8 +163,14 @@ impl<'a> Sequence<'a> {
                 let fails = |log: &Log| log.when_full == WhenFull::Error;
                 assert!(self.world.logs.iter().any(fails), "{error}");
             }
+            ErrorKind::CircuitOpen => assert!(self.may_be_open(), "{error}"),
             _ => panic!("no reason for {error:?}"),
         }
+    }
+
+    /// Whether there is a circuit.
+    pub(super) fn may_be_open(&self) -> bool {
+        self.world.ledger.as_ref().is_some_and(|ledger| ledger.promise.breaks)
     }
 
     /// Whether callers can get an error: attempts are used up, or one has panicked.
@@ -170,25 +180,37 @@ impl<'a> Sequence<'a> {
 
     /// Takes in what happened to the connections.
     pub(super) fn settle(&mut self) {
-        let World { logs, receivers, .. } = &mut self.world;
+        let World { logs, receivers, ledger, .. } = &mut self.world;
         receivers.iter_mut().for_each(Receiver::accept);
         self.sink.take_events(&mut |event| {
-            if let Event::HighWater { .. } | Event::LowWater { .. } = event {
-                return;
+            match &event {
+                Event::Switched { from, to, .. } => {
+                    return assert_ne!(from, to, "a switch leads somewhere else");
+                }
+                Event::HighWater { .. } | Event::LowWater { .. } => return,
+                // Where not everybody gets everything, the messages tell.
+                _ if ledger.is_some() => return,
+                _ => {}
             }
             let index = event.service().and_then(|name| name.parse::<usize>().ok());
             let receiver = &mut receivers[index.expect("links have names")];
             receiver.observe(&event, &logs[receiver.log]);
         });
-        receivers.iter_mut().for_each(Receiver::locate);
+        if ledger.is_none() {
+            receivers.iter_mut().for_each(Receiver::locate);
+        }
     }
 
     /// Checks everything that holds at any time.
     pub(super) fn observe(&mut self) {
         self.settle();
-        let World { logs, receivers, .. } = &mut self.world;
+        assert_eq!(self.sink.accepted_bytes(), self.world.accepted_bytes());
+        let World { logs, receivers, ledger, .. } = &mut self.world;
         let report = self.sink.report();
         assert_eq!(report.leaves.len(), receivers.len());
+        if let Some(ledger) = ledger {
+            return ledger.check(&report, receivers, logs);
+        }
         for (receiver, leaf) in receivers.iter_mut().zip(&report.leaves) {
             let log = &logs[receiver.log];
             receiver.check(leaf, log);
@@ -198,6 +220,5 @@ impl<'a> Sequence<'a> {
             let bound = (log.capacity + if skips { longest } else { 0 }) as u64;
             assert!(leaf.buffered.bytes <= bound, "memory is bounded");
         }
-        assert_eq!(self.sink.accepted_bytes(), self.world.accepted_bytes());
     }
 }

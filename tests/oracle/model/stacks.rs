@@ -1,20 +1,17 @@
 //! The stacks that sequences run on: every nesting there is, of random buffers under random
 //! policies.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Duration;
 
-use torq_message_sink::testing::Scripted;
-use torq_message_sink::{
-    Backoff, BestEffort, Buffered, Fanout, Lazy, LazyPolicy, Link, MemoryConnector, MemorySink,
-    MessageSink, Quorum, Reconnect, StreamLink, WhenFull,
-};
+use torq_message_sink::{Fanout, MessageSink, Quorum};
 
 use super::any_sink::AnySink;
 use super::choices::Choices;
 use super::framings::AnyFraming;
+use super::ledger::Ledger;
 use super::log::Log;
+use super::mixed;
+use super::parts::Parts;
 use super::receiver::Receiver;
 
 /// A stack, and what the model has to know of it.
@@ -26,31 +23,41 @@ pub(super) struct Stack {
     pub(super) limited: bool,
     /// Whether links reconnect by themselves.
     pub(super) eager: bool,
+    /// Where not everybody gets everything.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Stack {
     pub(super) fn choose(choices: &mut dyn Choices, nestings: Nestings) -> Self {
         let number = match nestings {
-            Nestings::Gating => choices.below(NESTINGS),
+            Nestings::Gating | Nestings::Around => choices.below(NESTINGS),
             Nestings::Isolated => choices.below(ISOLATED),
+            Nestings::Mixed => choices.below(mixed::NESTINGS),
+            Nestings::Shared => 0,
         };
-        let parts = Parts {
-            pipe: choices.of(&[1, 7, 40, 300]),
-            choices: RefCell::new(choices),
-            logs: RefCell::default(),
-            receivers: RefCell::default(),
-            limited: Cell::new(false),
-            eager: Cell::new(false),
-        };
-        let mut sink = match nestings {
-            Nestings::Gating => nesting(number, &parts),
-            Nestings::Isolated => isolated(number, &parts),
+        let mut parts = Parts::new(choices);
+        let (mut sink, promise) = match nestings {
+            Nestings::Gating => (nesting(number, &parts), None),
+            Nestings::Around => {
+                parts.small_writes = true;
+                (nesting(number, &parts), None)
+            }
+            Nestings::Isolated => (isolated(number, &parts), None),
+            Nestings::Mixed | Nestings::Shared => {
+                let choices = &mut **parts.choices.get_mut();
+                parts.small_writes = choices.once_in(2);
+                parts.framing = Some(AnyFraming::choose(choices, 1000));
+                parts.counting = true;
+                let (sink, promise) = mixed::nesting(number, &mut parts);
+                (sink, Some(promise))
+            }
         };
         // For the buffers that have no `Lazy` above them.
         sink.set_policy(&Arc::new(parts.policy()));
         let Parts { logs, receivers, limited, eager, .. } = parts;
         let (logs, receivers) = (logs.into_inner(), receivers.into_inner());
-        Self { sink, logs, receivers, limited: limited.get(), eager: eager.get() }
+        let ledger = promise.map(|promise| Ledger::new(promise, &logs, &receivers));
+        Self { sink, logs, receivers, limited: limited.get(), eager: eager.get(), ledger }
     }
 }
 
@@ -59,8 +66,16 @@ impl Stack {
 pub(crate) enum Nestings {
     /// Those all of whose links gate.
     Gating,
+    /// The same, with messages that are larger than one write.
+    Around,
     /// Those with links that nobody waits for.
     Isolated,
+    /// Those that do not bring everything to everybody, and all in one order: with any other layer
+    /// or composite.
+    Mixed,
+    /// Those that several producers share. They are made elsewhere, and know no operations of a
+    /// [`MessageSink`].
+    Shared,
 }
 
 /// How many nestings there are.
@@ -136,98 +151,5 @@ fn isolated(number: usize, parts: &Parts<'_>) -> AnySink {
         // Quorums of all that gate, which are fan-outs.
         6 => AnySink::new(parts.lazy(parts.buffered(Quorum::new(2, (link(), link()))))),
         _ => AnySink::new(parts.lazy(parts.buffered(Quorum::new(9, (link(), loose(), link()))))),
-    }
-}
-
-/// Makes the parts of a stack, from the leaves up and from left to right, and keeps what the model
-/// has to know of them.
-struct Parts<'a> {
-    choices: RefCell<&'a mut dyn Choices>,
-    logs: RefCell<Vec<Log>>,
-    receivers: RefCell<Vec<Receiver>>,
-    limited: Cell<bool>,
-    eager: Cell<bool>,
-    /// Bytes that a connection holds unread.
-    pipe: usize,
-}
-
-impl Parts<'_> {
-    /// A link of the next buffer to be made.
-    fn link(&self) -> StreamLink<Scripted<MemoryConnector>> {
-        let (link, peer) = MemorySink::pair(self.pipe);
-        let (connector, script) = Scripted::new(link.connector().clone());
-        let mut receivers = self.receivers.borrow_mut();
-        let name = receivers.len().to_string();
-        receivers.push(Receiver::new(self.logs.borrow().len(), peer, script));
-        StreamLink::with_connector(connector).with_service(name)
-    }
-
-    /// A link that nobody waits for.
-    fn loose(&self) -> BestEffort<StreamLink<Scripted<MemoryConnector>>> {
-        let link = self.link();
-        self.receivers.borrow_mut().last_mut().expect("that link's").gates = false;
-        BestEffort::new(link)
-    }
-
-    fn buffered<L: Link>(&self, link: L) -> Buffered<L, AnyFraming> {
-        let log = Log::choose(*self.choices.borrow_mut());
-        let sink = Buffered::with_framing(link, log.capacity, log.framing);
-        self.logs.borrow_mut().push(log);
-        sink
-    }
-
-    /// A buffer that drops or fails when it is full.
-    fn full<L: Link>(&self, link: L) -> Buffered<L, AnyFraming> {
-        let sink = self.buffered(link);
-        let policies =
-            [WhenFull::DropOldest, WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Error];
-        let choices = &mut **self.choices.borrow_mut();
-        let when_full = choices.of(&policies);
-        if let Some(log) = self.logs.borrow_mut().last_mut() {
-            log.when_full = when_full;
-        }
-        // Marks change nothing but when somebody looks.
-        let high = choices.below(sink.capacity_bytes());
-        sink.with_when_full(when_full).with_water_marks(high, high / 2)
-    }
-
-    /// Sinks over sinks as chance will have it, at most `depth` fan-outs deep.
-    fn tree(&self, depth: usize) -> AnySink {
-        let kind = self.choices.borrow_mut().below(if depth > 0 { 4 } else { 2 });
-        match kind {
-            0 => AnySink::new(self.buffered(self.link())),
-            1 => AnySink::new(self.buffered(Fanout::new(vec![self.link(), self.link()]))),
-            2 => AnySink::new(self.lazy(self.tree(depth - 1))),
-            _ => {
-                let children = 1 + self.choices.borrow_mut().below(3);
-                let child = |_| self.tree(depth - 1);
-                AnySink::new(Fanout::new((0..children).map(child).collect::<Vec<_>>()))
-            }
-        }
-    }
-
-    fn lazy<S: MessageSink>(&self, inner: S) -> Lazy<S> {
-        Lazy::with_policy(inner, self.policy())
-    }
-
-    fn policy(&self) -> LazyPolicy {
-        let choices = &mut **self.choices.borrow_mut();
-        let millis = Duration::from_millis;
-        let backoff = Backoff::new()
-            .with_initial(millis(choices.of(&[0, 1, 20])))
-            .with_max(millis(choices.of(&[20, 300])));
-        let attempts = choices.of(&[0, 0, 1, 3]);
-        let reconnect = if choices.once_in(4) { Reconnect::Eager } else { Reconnect::OnData };
-        self.limited.set(self.limited.get() || attempts > 0);
-        self.eager.set(self.eager.get() || reconnect == Reconnect::Eager);
-        LazyPolicy::new()
-            .with_connect_timeout(millis(50))
-            .with_backoff(backoff)
-            .with_max_attempts(attempts)
-            .with_min_uptime(millis(choices.of(&[0, 30])))
-            .with_idle_timeout(choices.of(&[None, None, Some(millis(40))]))
-            .with_close_deadline(millis(choices.of(&[0, 100, 1000])))
-            .with_reconnect(reconnect)
-            .with_counting(choices.once_in(2))
     }
 }

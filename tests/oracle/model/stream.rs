@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use tokio::time::Instant;
 use torq_message_sink::MemoryStream;
 
 use super::log::Log;
@@ -16,6 +17,8 @@ pub(super) struct Stream {
     pub(super) written_at_shut: Option<u64>,
     written: u64,
     pub(super) ended_by_peer: bool,
+    /// How much had been written at which instant, where somebody wants to know.
+    progress: Vec<(u64, Instant)>,
 }
 
 impl Stream {
@@ -28,7 +31,22 @@ impl Stream {
             written_at_shut: None,
             written: 0,
             ended_by_peer: false,
+            progress: Vec::new(),
         }
+    }
+
+    /// Remembers how much has been written by now.
+    pub(super) fn note_progress(&mut self) {
+        let written = self.written();
+        if self.progress.last().is_none_or(|(last, _)| *last < written) {
+            self.progress.push((written, Instant::now()));
+        }
+    }
+
+    /// When the byte at that position was written.
+    pub(super) fn begun(&self, at: u64) -> Instant {
+        let noted = self.progress.iter().find(|(written, _)| *written > at);
+        noted.map_or_else(Instant::now, |(_, instant)| *instant)
     }
 
     pub(super) fn read(&mut self, len: usize) -> bool {
@@ -76,6 +94,8 @@ impl Stream {
         self.written = self.written();
         self.ended_by_peer = true;
         if let Some(io) = self.io.take() {
+            // The peer has not read it, but the model knows what it was.
+            self.got.extend(io.read());
             io.reset();
         }
     }

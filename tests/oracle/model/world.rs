@@ -9,6 +9,7 @@ use torq_message_sink::LeafReport;
 use torq_message_sink::testing::Step;
 
 use super::choices::Choices;
+use super::ledger::{Ledger, Read};
 use super::log::Log;
 use super::receiver::Receiver;
 
@@ -19,12 +20,27 @@ pub(super) struct World<'a> {
     /// In the order of the stack's links.
     pub(super) receivers: Vec<Receiver>,
     pub(super) choices: &'a mut dyn Choices,
+    /// Where not everybody gets everything.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl World<'_> {
     /// Bytes that all buffers together have accepted.
     pub(super) fn accepted_bytes(&self) -> u64 {
+        if let Some(ledger) = &self.ledger {
+            return ledger.bytes;
+        }
         self.logs.iter().map(|log| log.len() + log.overflow.0).sum()
+    }
+
+    /// What has come to the receivers, if there is a ledger. They read everything.
+    pub(super) fn read_ledger(&mut self) -> Option<Read> {
+        let ledger = self.ledger.as_ref()?;
+        for receiver in &mut self.receivers {
+            receiver.accept();
+            receiver.read_all();
+        }
+        Some(ledger.read(&self.receivers))
     }
 
     /// The longest payload that every buffer takes.
@@ -112,6 +128,9 @@ impl World<'_> {
     }
 
     pub(super) async fn pass(&mut self, time: Duration) {
+        if self.ledger.is_some() {
+            self.receivers.iter_mut().for_each(Receiver::note_progress);
+        }
         advance(time).await;
         self.let_tasks_run().await;
     }
