@@ -116,6 +116,15 @@ macro_rules! known_stacks {
             }
         }
 
+        $crate::__sink_by_match!($name: $($variant)+);
+    };
+}
+
+/// Makes a sink of an enum of sinks: each method matches, and calls the sink's.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __sink_by_match {
+    ($name:ident: $($variant:ident)+) => {
         impl $crate::MessageSink for $name {
             #[inline]
             fn try_feed<M: $crate::Encode + ?Sized>(

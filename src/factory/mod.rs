@@ -20,13 +20,14 @@ use crate::composite::{BestEffort, Failover, Fanout, Quorum, RoundRobin};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::route::{Composite, Leaf, Route};
+use crate::factory::stack::{LANES, Layered};
 use crate::factory::table::Table;
 use crate::factory::transport::Transport;
 use crate::framing::LengthPrefixed;
-use crate::layer::{Buffered, Lazy, Shared};
+use crate::layer::{Buffered, Deadline, Lanes, Lazy, Shared};
 use crate::link::{Link, StreamLink, TcpConnector, UnixConnector};
 use crate::policy::FailoverPolicy;
-use crate::registry::{ConfigError, Isolation, Pattern, Registry, Service, Target};
+use crate::registry::{ConfigError, Isolation, Pattern, Priority, Registry, Service, Target};
 use crate::sink::{MessageSink, Report};
 
 /// Builds sinks by the names of services.toml.
@@ -101,8 +102,23 @@ impl SinkFactory {
     /// [`ErrorKind::DisabledService`]; [`ErrorKind::InvalidEndpoint`] where no link leads to an endpoint of its kind.
     pub fn create_sink(&self, name: &str) -> Result<SinkStack, SinkError> {
         let service = self.registry.get(name).ok_or_else(|| self.unknown(name))?;
-        let route = self.route(service)?;
-        Ok(SinkStack::new(Lazy::with_policy(buffered(route, service), service.lazy.clone())))
+        let sink = buffered(self.route(service)?, service);
+        let (policy, buffer) = (service.lazy.clone(), service.buffer());
+        Ok(match (buffer.deadline(), buffer.priority()) {
+            (None, None) => SinkStack::new(Lazy::with_policy(sink, policy)),
+            (Some(max_age), _) => {
+                let sink = Deadline::with_capacity(sink, buffer.waiting()).with_max_age(max_age);
+                SinkStack::layered(with_deadline(Lazy::with_policy(sink, policy)), nowhere())
+            }
+            (None, Some(priority)) => {
+                let lanes = Lanes::with_capacity(sink, buffer.waiting() / LANES);
+                let sink = match priority {
+                    Priority::Weighted => lanes,
+                    Priority::Strict => lanes.strict(),
+                };
+                SinkStack::layered(with_lanes(Lazy::with_policy(sink, policy)), nowhere())
+            }
+        })
     }
 
     /// A new sink to the service of that name, of a type that the program names: exactly what it
@@ -260,7 +276,11 @@ fn buffered<L: Link>(link: L, service: &Service) -> Buffered<L> {
     buffered
 }
 
-// One function a composite, so that the price of each can be measured by taking it out.
+// One function a composite or layer, so that the price of each can be measured by taking it out.
+
+fn nowhere() -> Route {
+    Route::Composite(fanout(Vec::new()))
+}
 
 fn fanout(children: Vec<Route>) -> Composite {
     Composite::Fanout(Fanout::new(children))
@@ -280,6 +300,14 @@ fn round_robin(children: Vec<Route>) -> Composite {
 
 fn failover(children: Vec<Route>, policy: &FailoverPolicy) -> Composite {
     Composite::Failover(Box::new(Failover::with_policy(children, policy.clone())))
+}
+
+fn with_deadline(sink: Lazy<Deadline<Buffered<Route>>>) -> Layered {
+    Layered::Deadline(sink)
+}
+
+fn with_lanes(sink: Lazy<Lanes<Buffered<Route>, LANES>>) -> Layered {
+    Layered::Lanes(sink)
 }
 
 /// The link to the endpoint of a service, with the service's options and name.

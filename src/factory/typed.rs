@@ -6,10 +6,10 @@ use crate::composite::{Failover, Fanout, RoundRobin};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, SinkError};
 use crate::factory::buffered;
-use crate::layer::{Buffered, Lazy};
+use crate::layer::{Buffered, Deadline, Lanes, Lazy};
 use crate::link::{Link, TcpConnector, TcpSink, UnixConnector, UnixSink};
-use crate::registry::{Isolation, Pattern, Registry, Service, Target};
-use crate::sink::MessageSink;
+use crate::registry::{Isolation, Pattern, Priority, Registry, Service, Target};
+use crate::sink::{HandBack, MessageSink};
 
 /// A type that a service of services.toml can be checked against and built as, by
 /// [`SinkFactory::create_typed`](crate::SinkFactory::create_typed).
@@ -23,6 +23,7 @@ use crate::sink::MessageSink;
 /// | [`RoundRobin`] of any of these | a round-robin, as a `Fanout` to a fan-out |
 /// | [`Failover`] of any of these | a failover, in the same way; it takes the service's `failover` |
 /// | neither | a composite whose `isolation` is not `all` |
+/// | [`Deadline`], [`Lanes`] of any number | a `buffer` with a `deadline`, or a `priority` |
 /// | [`Buffered`], [`Lazy`] | what is below leads to; they take the service's `buffer` and `lazy` |
 ///
 /// So where a `Buffered` stands decides whose buffer counts: above a `Fanout` it has that of the
@@ -90,15 +91,24 @@ pub(super) fn build<T: FromService>(
     })
 }
 
-/// Where a service leads to.
+/// Where a service leads to, below the layer that it asks for.
 fn shape(service: &Service, registry: &Registry) -> String {
+    let place = place(service, registry);
+    match (service.buffer().deadline(), service.buffer().priority()) {
+        (None, None) => place,
+        (Some(_), _) => format!("deadline({place})"),
+        (None, Some(_)) => format!("priority({place})"),
+    }
+}
+
+fn place(service: &Service, registry: &Registry) -> String {
     match service.target() {
         Target::Endpoint { endpoint: Endpoint::Tcp { .. }, .. } => "tcp".to_owned(),
         Target::Endpoint { endpoint: Endpoint::Unix { .. }, .. } => "unix".to_owned(),
         Target::Endpoint { endpoint: Endpoint::Other(name), .. } => name.to_string(),
         Target::Composite { pattern, isolation, targets, .. } => {
             let shapes = targets.iter().filter_map(|name| registry.get(name));
-            let shapes: Vec<_> = shapes.map(|service| shape(service, registry)).collect();
+            let shapes: Vec<_> = shapes.map(|service| place(service, registry)).collect();
             let isolation = match isolation {
                 Isolation::All => String::new(),
                 Isolation::BestEffort => "best_effort ".to_owned(),
@@ -158,7 +168,39 @@ impl<L: Link + FromService> FromService for Buffered<L> {
     }
 
     fn from_service(service: &Service, registry: &Registry) -> Result<Self, SinkError> {
-        L::from_service(service, registry).map(|link| buffered(link, service))
+        let (buffer, link) = (service.buffer(), L::from_service(service, registry)?);
+        if buffer.deadline().is_some() || buffer.priority().is_some() {
+            return Err(mismatch(service));
+        }
+        Ok(buffered(link, service))
+    }
+}
+
+impl<S: HandBack + FromService> FromService for Deadline<S> {
+    fn shape() -> String {
+        format!("deadline({})", S::shape())
+    }
+
+    fn from_service(service: &Service, registry: &Registry) -> Result<Self, SinkError> {
+        let max_age = service.buffer().deadline().ok_or_else(|| mismatch(service))?;
+        let inner = S::from_service(&service.below_layer(), registry)?;
+        Ok(Self::with_capacity(inner, service.buffer().waiting()).with_max_age(max_age))
+    }
+}
+
+impl<S: MessageSink + FromService, const N: usize> FromService for Lanes<S, N> {
+    fn shape() -> String {
+        format!("priority({})", S::shape())
+    }
+
+    fn from_service(service: &Service, registry: &Registry) -> Result<Self, SinkError> {
+        let priority = service.buffer().priority().ok_or_else(|| mismatch(service))?;
+        let inner = S::from_service(&service.below_layer(), registry)?;
+        let lanes = Self::with_capacity(inner, service.buffer().waiting() / N.max(1));
+        Ok(match priority {
+            Priority::Weighted => lanes,
+            Priority::Strict => lanes.strict(),
+        })
     }
 }
 

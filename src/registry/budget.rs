@@ -7,7 +7,7 @@ use std::ops::Add;
 use std::sync::Arc;
 
 use super::Registry;
-use super::service::{Isolation, Pattern, Service, Target};
+use super::service::{BufferConfig, Isolation, Pattern, Service, Target};
 use crate::buffer::WhenFull;
 use crate::framing::{Framing, LengthPrefixed};
 
@@ -166,7 +166,9 @@ impl Registry {
     /// those that may be left behind (all of a best effort, all but K of a quorum, every one where
     /// the oldest messages are dropped), of a failover no more than two. A link takes its 12 KiB
     /// for 64 events that nobody has asked for, its attempt to connect, and what the runtime keeps
-    /// of a connection; water marks take 8 KiB. A shared sink takes `2 * capacity + 4 KiB` and a
+    /// of a connection; water marks take 8 KiB. A layer takes three times the bytes that may wait in
+    /// it, which are `4 * capacity`; a deadline also what it remembers of each message in the buffer,
+    /// which is 400 bytes for each that fits: most for messages of nothing. A shared sink takes `2 * capacity + 4 KiB` and a
     /// task more.
     ///
     /// Not in it: what kernels hold for sockets (`send_buffer` bounds that); what the system's
@@ -232,7 +234,7 @@ impl<'r> Walk<'r> {
         let marks = if buffer.water_marks().is_some() { EVENTS } else { 0 };
         // Endpoints are hundreds and sizes a few GiB, at most.
         let below = frame * parts.tails + LINK * parts.links + FAILOVER * parts.failovers;
-        let bytes = capacity + below + marks + STACK;
+        let bytes = capacity + below + marks + layer(buffer) + STACK;
         let sink = Cost { bytes, fds: parts.links, tasks: parts.links };
         let driver = Cost { bytes: 2 * capacity + DRIVER, fds: 0, tasks: 1 };
         let (service, links) = (service.name().clone(), parts.links);
@@ -280,6 +282,22 @@ impl<'r> Walk<'r> {
         parts
     }
 }
+
+/// What a layer above the buffer keeps.
+fn layer(buffer: &BufferConfig) -> u64 {
+    let (capacity, waiting) = (buffer.capacity() as u64, 3 * buffer.waiting() as u64);
+    // The smallest frames are a header each.
+    let header = LengthPrefixed::with_max_frame(0).max_frame_size() as u64;
+    match (buffer.deadline(), buffer.priority()) {
+        (None, None) => 0,
+        (None, Some(_)) => waiting,
+        (Some(_), _) => waiting + 3 * capacity + REMEMBERED * (capacity / header),
+    }
+}
+
+/// A message that may come back from the buffer, in the memory of a deadline: three times the 80
+/// bytes that it counts there, and what is known of it besides, in a queue that doubles.
+const REMEMBERED: u64 = 3 * 80 + 160;
 
 // Bytes that are taken beside what the configuration says. tests/budget.rs measures that they are
 // enough, and not too much.

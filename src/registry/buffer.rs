@@ -87,22 +87,41 @@ impl BufferKeys {
 
     /// Refuses the second of two keys of which a stack has one.
     fn check_rivals(&mut self, section: &Section<'_>, report: &mut Report) {
-        if self.deadline.is_none() || self.priority.is_none() {
-            return;
+        const ONE: &str = "a stack has one of them";
+        const WAITS: &str =
+            "a layer keeps what finds no room, and a buffer that drops always has some";
+        for (one, other, help) in [
+            ("deadline", "priority", ONE),
+            ("deadline", "when_full", WAITS),
+            ("priority", "when_full", WAITS),
+        ] {
+            if !(self.is_set(one) && self.is_set(other)) {
+                continue;
+            }
+            let written = [(one, other), (other, one)].into_iter().filter_map(|(key, other)| {
+                let span = section.key_span(key)?;
+                Some((span, key, other))
+            });
+            let Some((span, key, other)) = written.max_by_key(|(span, ..)| span.start) else {
+                continue;
+            };
+            let inherited = (!section.has(other)).then(|| format!("; here it inherits `{other}`"));
+            let help = format!("{help}{}", inherited.unwrap_or_default());
+            report.error_with_help(span, Kind::Conflict { key, other }, Some(help));
+            // So that those who inherit it hear nothing of it.
+            match key {
+                "deadline" => self.deadline = None,
+                "priority" => self.priority = None,
+                _ => self.when_full = WhenFull::Wait,
+            }
         }
-        let keys = [("deadline", "priority"), ("priority", "deadline")];
-        let written = keys.into_iter().filter_map(|(key, other)| {
-            let span = section.key_span(key)?;
-            Some((span, key, other))
-        });
-        let Some((span, key, other)) = written.max_by_key(|(span, ..)| span.start) else { return };
-        let inherited = (!section.has(other)).then(|| format!("; here it inherits `{other}`"));
-        let help = format!("a stack has one of them{}", inherited.unwrap_or_default());
-        report.error_with_help(span, Kind::Conflict { key, other }, Some(help));
-        // So that those who inherit it hear nothing of it.
-        match key {
-            "deadline" => self.deadline = None,
-            _ => self.priority = None,
+    }
+
+    fn is_set(&self, rival: &str) -> bool {
+        match rival {
+            "deadline" => self.deadline.is_some(),
+            "priority" => self.priority.is_some(),
+            _ => self.when_full.drops(),
         }
     }
 

@@ -55,6 +55,15 @@ impl Service {
         &self.buffer
     }
 
+    /// The same without a layer above its buffer: what stands below that layer.
+    pub(crate) fn below_layer(&self) -> Self {
+        let mut service = self.clone();
+        if let Some(told) = &mut service.buffer.told {
+            (told.deadline, told.priority) = (None, None);
+        }
+        service
+    }
+
     /// Timeouts, back-off and idle time of its stack.
     #[must_use]
     pub fn lazy(&self) -> &LazyPolicy {
@@ -262,6 +271,12 @@ impl BufferConfig {
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
         self.told.as_ref()?.priority
+    }
+
+    /// Bytes of messages that may wait in front of it, in all lanes together, each counted with 80
+    /// more than it has. Of a deadline four times what the buffer holds, since that may come back.
+    pub(crate) fn waiting(&self) -> usize {
+        self.capacity().saturating_mul(4)
     }
 
     /// Bytes of the largest payload that its framing takes, 1 to 1 GiB. Default: 8 MiB. A frame

@@ -3,6 +3,7 @@
 mod conforming;
 mod isolation;
 mod known;
+mod layered;
 mod shared;
 mod typed;
 

@@ -82,7 +82,7 @@ fn every_key_arrives() {
         [services.a]
         type = "direct"
         endpoint = "tcp://localhost:9001"
-        buffer = { capacity = 4096, when_full = "drop_oldest", max_frame = "64KB", high_water = 3000, max_delay = "5ms", deadline = "250ms" }
+        buffer = { capacity = 4096, when_full = "drop_oldest", max_frame = "64KB", high_water = 3000, max_delay = "5ms" }
         tcp = { nodelay = false, keepalive = "30s", user_timeout = "20s", send_buffer = "64KiB" }
         [services.a.lazy]
         connect_timeout = "250ms"
@@ -98,6 +98,10 @@ fn every_key_arrives() {
         preamble = "none"
         buffer = { max_delay = "1h", flush_at = "64KiB", priority = "strict" }
         unix.send_buffer = 0x10_000
+        [services.c]
+        type = "direct"
+        endpoint = "tcp://localhost:9003"
+        buffer = { when_full = "error", deadline = "250ms" }
         "#,
     );
     let a = service(&registry, "a");
@@ -106,8 +110,10 @@ fn every_key_arrives() {
     assert_eq!(service(&registry, "b").buffer().when_full(), WhenFull::Wait);
     assert_eq!(a.buffer().water_marks(), Some((3000, 1500)));
     assert_eq!(a.buffer().max_delay(), Some((Duration::from_millis(5), 2048)));
-    assert_eq!(a.buffer().deadline(), Some(Duration::from_millis(250)));
-    assert_eq!((a.buffer().priority(), service(&registry, "b").buffer().deadline()), (None, None));
+    let c = service(&registry, "c").buffer();
+    assert_eq!((c.deadline(), c.when_full()), (Some(Duration::from_millis(250)), WhenFull::Error));
+    assert_eq!((c.priority(), service(&registry, "b").buffer().deadline()), (None, None));
+    assert_eq!((a.buffer().priority(), a.buffer().deadline()), (None, None));
     assert_eq!(service(&registry, "b").buffer().priority(), Some(Priority::Strict));
     let hour = Duration::from_secs(3600);
     assert_eq!(service(&registry, "b").buffer().max_delay(), Some((hour, 64 * 1024)));

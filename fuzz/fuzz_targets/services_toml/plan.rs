@@ -100,11 +100,11 @@ impl Plan {
     /// Whether nothing is wrong with it.
     pub(crate) fn is_right(&self) -> bool {
         let defaults = self.defaults();
-        let inherits = |key| defaults.get(key).is_some_and(|(value, _)| *value != "'off'");
-        let rivals = ["buffer.deadline", "buffer.priority"].map(inherits);
+        let inherits = |key| defaults.get(key).is_some_and(|(value, _)| is_on(value));
+        let rivals = RIVALS.map(inherits);
         let inherited = ["buffer.high_water", "buffer.max_delay"].map(inherits);
         self.version < u8::MAX
-            && rivals != [true; 2]
+            && at_most_one(rivals)
             && defaults.values().all(|(_, right)| *right)
             && self.services.iter().enumerate().all(|(at, service)| {
                 let depth = self.depth(at, &mut vec![at]);
@@ -212,6 +212,17 @@ fn endpoint(place: &Place) -> String {
     }
 }
 
+/// Keys of which a buffer has one: the last where it drops.
+const RIVALS: [&str; 3] = ["buffer.deadline", "buffer.priority", "buffer.when_full"];
+
+fn is_on(value: &str) -> bool {
+    !matches!(value, "'off'" | "'wait'" | "'error'")
+}
+
+fn at_most_one(rivals: [bool; 3]) -> bool {
+    rivals.into_iter().filter(|is_on| *is_on).count() <= 1
+}
+
 /// A text as a variable that is not set, and that text by default.
 fn variable(value: &str) -> String {
     match value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')) {
@@ -232,13 +243,11 @@ impl Service {
         }
     }
 
-    /// Whether its values are right, where it inherits a high mark and a delay, a deadline and a
-    /// priority, or not.
-    fn is_right(&self, inherited: [bool; 2], rivals: [bool; 2]) -> bool {
+    /// Whether its values are right, where it inherits a high mark and a delay, and rivals, or not.
+    fn is_right(&self, inherited: [bool; 2], rivals: [bool; 3]) -> bool {
         let values = self.values();
-        let is_on =
-            |key, inherited| values.get(key).map_or(inherited, |(value, _)| *value != "'off'");
-        if is_on("buffer.deadline", rivals[0]) && is_on("buffer.priority", rivals[1]) {
+        let rivals = [0, 1, 2].map(|at| values.get(RIVALS[at]).map_or(rivals[at], |v| is_on(v.0)));
+        if !at_most_one(rivals) {
             return false;
         }
         let is_set = |key| values.contains_key(key);
