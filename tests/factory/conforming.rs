@@ -25,6 +25,18 @@ type = "direct"
 endpoint = "unix://DIR/c"
 unix.send_buffer = "4KiB"
 
+[services.dated]
+type = "direct"
+endpoint = "unix://DIR/a"
+buffer = { capacity = "256B", deadline = "1h" }
+unix.send_buffer = "4KiB"
+
+[services.urgent]
+type = "direct"
+endpoint = "unix://DIR/a"
+buffer = { capacity = "256B", priority = "weighted" }
+unix.send_buffer = "4KiB"
+
 [services.a_and_b]
 type = "composite"
 pattern = "fanout"
@@ -118,6 +130,13 @@ async fn nested_failover_conforms() {
 #[tokio::test]
 async fn fanout_of_a_failover_and_a_round_robin_conforms() {
     check_all(|| subject("mix", &["a", "b"])).await;
+}
+
+#[tokio::test]
+async fn stacks_with_a_layer_conform() {
+    for service in ["dated", "urgent"] {
+        check_all(|| subject(service, &["a"])).await;
+    }
 }
 
 fn subject(service: &str, sockets: &[&str]) -> Subject<SinkStack, UnixReceivers> {
