@@ -183,6 +183,15 @@ impl VisitLink for ReachedOne {
     }
 }
 
+/// How far the furthest link has come.
+pub(super) struct Furthest(pub(super) u64);
+
+impl VisitLink for Furthest {
+    fn visit<L: Link>(&mut self, link: &L) {
+        self.0 = self.0.max(link.reached());
+    }
+}
+
 pub(super) struct RequiredOne(pub(super) u64);
 
 impl VisitLink for RequiredOne {

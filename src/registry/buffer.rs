@@ -89,7 +89,7 @@ impl BufferKeys {
     fn check_rivals(&mut self, section: &Section<'_>, report: &mut Report) {
         const ONE: &str = "a stack has one of them";
         const WAITS: &str =
-            "a layer keeps what finds no room, and a buffer that drops always has some";
+            "a layer keeps what finds no room until there is some, so the buffer waits";
         for (one, other, help) in [
             ("deadline", "priority", ONE),
             ("deadline", "when_full", WAITS),
@@ -121,7 +121,7 @@ impl BufferKeys {
         match rival {
             "deadline" => self.deadline.is_some(),
             "priority" => self.priority.is_some(),
-            _ => self.when_full.drops(),
+            _ => self.when_full != WhenFull::Wait,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use torq_message_sink::{
-    BestEffort, ErrorKind, Failover, Fanout, LeafReport, LinkSet, MemoryPeer, MemorySink,
+    BestEffort, ErrorKind, Failover, Fanout, HandBack, LeafReport, LinkSet, MemoryPeer, MemorySink,
     MessageSink, Quorum, SinkError, TryFeedError,
 };
 
@@ -281,5 +281,62 @@ async fn lagging_child_of_a_failovers_target_holds_up_nobody() -> Result<(), Sin
     assert!(spare.accept().is_none(), "no reason to leave the first target");
     assert!(skipped(&sink, 1) > 0);
     assert!(sink.report().leaves.iter().all(LeafReport::is_conserved));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn failover_is_flushed_when_those_of_its_target_are_that_gate() -> Result<(), SinkError> {
+    let ((quick, reads), (slow, _waits)) = (MemorySink::pair(640), MemorySink::pair(FRAME));
+    let first = Fanout::new((quick, BestEffort::new(slow)));
+    let mut sink = counting(Failover::new((first, MemorySink::pair(640).0)), 64 * FRAME);
+    sink.connect().await?;
+    pass().await;
+    for message in ["a", "b", "c"] {
+        sink.feed(message).await?;
+    }
+    // One look is enough: what lags has room in the buffer.
+    let flushed = poll_fn(|cx| Poll::Ready(sink.poll_flush(cx))).await;
+    assert!(matches!(flushed, Poll::Ready(Ok(()))), "{flushed:?}");
+    assert_eq!(letters(&reads), "abc");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn target_that_nobody_waits_for_is_left_when_it_is_away() -> Result<(), SinkError> {
+    let ((first, away), (second, there)) = (MemorySink::pair(640), MemorySink::pair(640));
+    away.refuse(true);
+    let first = Fanout::new([BestEffort::new(first)]);
+    let mut sink = counting(Failover::new((first, second)), 64 * FRAME);
+    sink.send("a").await?;
+    assert_eq!(letters(&there), "a");
+    let leaves = sink.report().leaves;
+    assert_eq!(leaves[0].dropped.total().messages, Some(0), "the next one had it");
+    assert!(leaves.iter().all(LeafReport::is_conserved));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_link_of_a_former_target_has_taken_is_not_handed_back() -> Result<(), SinkError> {
+    let ((a, at_a), (b, at_b)) = (MemorySink::pair(640), MemorySink::pair(3));
+    let (c, away) = MemorySink::pair(640);
+    let mut sink = counting(Failover::new((Fanout::new((a, b)), c)), 64 * FRAME);
+    sink.connect().await?;
+    pass().await;
+    away.refuse(true);
+    for message in ["a", "b"] {
+        sink.feed(message).await?;
+    }
+    let mut flush = async || poll_fn(|cx| Poll::Ready(sink.poll_flush(cx).is_pending())).await;
+    assert!(flush().await, "b is stuck in the first frame");
+    assert_eq!(letters(&at_a), "ab");
+    at_b.refuse(true);
+    drop(at_b.accept());
+    for _ in 0..20 {
+        pass().await;
+        flush().await;
+    }
+    let mut handed_back = 0;
+    sink.hand_back(&mut |_| handed_back += 1);
+    assert_eq!(handed_back, 0, "a has seen both");
     Ok(())
 }

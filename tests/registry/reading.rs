@@ -101,7 +101,7 @@ fn every_key_arrives() {
         [services.c]
         type = "direct"
         endpoint = "tcp://localhost:9003"
-        buffer = { when_full = "error", deadline = "250ms" }
+        buffer = { when_full = "wait", deadline = "250ms" }
         "#,
     );
     let a = service(&registry, "a");
@@ -111,7 +111,7 @@ fn every_key_arrives() {
     assert_eq!(a.buffer().water_marks(), Some((3000, 1500)));
     assert_eq!(a.buffer().max_delay(), Some((Duration::from_millis(5), 2048)));
     let c = service(&registry, "c").buffer();
-    assert_eq!((c.deadline(), c.when_full()), (Some(Duration::from_millis(250)), WhenFull::Error));
+    assert_eq!((c.deadline(), c.when_full()), (Some(Duration::from_millis(250)), WhenFull::Wait));
     assert_eq!((c.priority(), service(&registry, "b").buffer().deadline()), (None, None));
     assert_eq!((a.buffer().priority(), a.buffer().deadline()), (None, None));
     assert_eq!(service(&registry, "b").buffer().priority(), Some(Priority::Strict));

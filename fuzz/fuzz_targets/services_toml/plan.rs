@@ -212,11 +212,11 @@ fn endpoint(place: &Place) -> String {
     }
 }
 
-/// Keys of which a buffer has one: the last where it drops.
+/// Keys of which a buffer has one: the last where it does not wait.
 const RIVALS: [&str; 3] = ["buffer.deadline", "buffer.priority", "buffer.when_full"];
 
 fn is_on(value: &str) -> bool {
-    !matches!(value, "'off'" | "'wait'" | "'error'")
+    !matches!(value, "'off'" | "'wait'")
 }
 
 fn at_most_one(rivals: [bool; 3]) -> bool {

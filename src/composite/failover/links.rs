@@ -13,7 +13,7 @@ use crate::buffer::Pending;
 use crate::composite::LinkSet;
 use crate::composite::each::gather;
 use crate::composite::visit::*;
-use crate::error::SinkError;
+use crate::error::{ErrorKind, SinkError};
 use crate::framing::Framing;
 use crate::link::{Link, Skip, not_a_sink};
 use crate::policy::LazyPolicy;
@@ -66,6 +66,8 @@ impl<T: LinkSet> Failover<T> {
                 None => self.write(cx.as_deref_mut(), pending),
             };
             let state = self.active_state();
+            let came_to =
+                if is_handing_over { came_to } else { self.seen(came_to, state, pending) };
             if let Some(cause) = self.duty.judge(&came_to, state, self.active_reached(), now) {
                 self.give_up_link(cause, targets, now);
                 if let (Poll::Ready(Err(error)), true) = (came_to, self.duty.is_used_up(targets)) {
@@ -99,7 +101,9 @@ impl<T: LinkSet> Failover<T> {
                 }
                 // It has seen no more than one frame, since it was to hand over; but a probe has found
                 // that the preferred one is not well any more.
-                None if came_to.is_ready() && self.taken != pending.end() => continue,
+                None if is_handing_over && came_to.is_ready() && self.taken != pending.end() => {
+                    continue;
+                }
                 _ => {}
             }
             if let Some(cx) = cx {
@@ -126,6 +130,24 @@ impl<T: LinkSet> Failover<T> {
         let write = nth_mut(&mut self.children, self.duty.active, write);
         self.taken = write.taken;
         write.done
+    }
+
+    /// What a call to the active child has come to. A child none of whose links gates is done at
+    /// once, there or not; here it is waited for like any other.
+    fn seen<F: Framing>(
+        &self,
+        came_to: Poll<Result<(), SinkError>>,
+        state: SinkState,
+        pending: Pending<'_, F>,
+    ) -> Poll<Result<(), SinkError>> {
+        match (&came_to, state) {
+            (Poll::Ready(Ok(())), _) if self.taken == pending.end() => came_to,
+            (Poll::Ready(Ok(())), SinkState::Asleep) => {
+                Poll::Ready(Err(ErrorKind::Unreachable.into()))
+            }
+            (Poll::Ready(Ok(())), SinkState::Connecting | SinkState::BackingOff) => Poll::Pending,
+            _ => came_to,
+        }
     }
 
     /// What the active child may write that is to hand over at a frame's end.
@@ -264,19 +286,30 @@ impl<T: LinkSet> Link for Failover<T> {
         self.taken
     }
 
-    /// What the active child has taken as far as it gates.
+    /// What the active child has taken as far as it gates. One that is away gives way to the next,
+    /// and to nobody else.
     fn required(&self) -> u64 {
+        if self.active_state() != SinkState::Connected {
+            return self.taken;
+        }
         nth(&self.children, self.duty.active, RequiredOne(self.taken)).0.max(self.taken)
     }
 
     fn give_way<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, needed: bool) {
+        if self.active_state() != SinkState::Connected {
+            return;
+        }
         let give_way = GiveWayOne { pending, to, needed, taken: self.taken };
         let taken = nth_mut(&mut self.children, self.duty.active, give_way).taken;
         self.taken = self.taken.max(taken.min(pending.end()));
     }
 
+    /// Of all children, since one that was on duty before may be several links, of which one has
+    /// taken frames that another has not.
     fn reached(&self) -> u64 {
-        self.active_reached().max(self.taken)
+        let mut furthest = Furthest(self.taken);
+        self.children.visit(&mut furthest);
+        furthest.0
     }
 
     /// Only the active child leaves anything out: the others have passed it by.

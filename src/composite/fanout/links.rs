@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Fanout;
 use crate::buffer::Pending;
 use crate::composite::each::gather;
+use crate::composite::visit::Furthest;
 use crate::composite::visit::{Hurry, LongestDeadline, SetPolicy, TakeEvents};
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
@@ -292,14 +293,6 @@ struct EndEach<'a, F> {
 impl<F: Framing> VisitLinkMut for EndEach<'_, F> {
     fn visit<L: Link>(&mut self, link: &mut L) {
         link.end(self.end, self.pending);
-    }
-}
-
-struct Furthest(u64);
-
-impl VisitLink for Furthest {
-    fn visit<L: Link>(&mut self, link: &L) {
-        self.0 = self.0.max(link.reached());
     }
 }
 

@@ -236,13 +236,17 @@ impl<T: LinkSet> Link for RoundRobin<T> {
         self.round.taken
     }
 
+    /// Of all children: one whose turn it was may be several links, of which one has taken frames
+    /// that another has not.
     fn reached(&self) -> u64 {
-        self.stands().reached.max(self.round.taken)
+        let mut furthest = Furthest(self.round.taken);
+        self.children.visit(&mut furthest);
+        furthest.0
     }
 
     /// Only the child whose turn it is leaves anything out: the others have not begun any of it.
     fn skip<F: Framing>(&mut self, pending: Pending<'_, F>, to: u64, skip: Skip) {
-        self.round.owes |= self.reached() > self.round.taken;
+        self.round.owes |= self.stands().reached > self.round.taken;
         let skip = SkipOne { pending, to, skip, taken: to };
         let taken = nth_mut(&mut self.children, self.next, skip).taken;
         self.round.taken = self.round.taken.max(taken.min(pending.end()));

@@ -304,8 +304,11 @@ impl<S: MessageSink + std::marker::Send + 'static> Shared<S> {
     /// [`report`](Self::report).
     pub fn take_events<E: FnMut(Event)>(&self, each: &mut E) {
         let mut events = Vec::new();
+        // Under the lock, so that no turn of the driver comes between the older and the newer.
+        let mut stage = self.core.stage();
         self.core.heard.take(&mut |event| events.push(event));
-        self.core.stage().stack.take_events(&mut |event| events.push(event));
+        stage.stack.take_events(&mut |event| events.push(event));
+        drop(stage);
         // The driver goes on meanwhile, and `each` may use the sink.
         events.into_iter().for_each(each);
     }
