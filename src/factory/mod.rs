@@ -205,8 +205,12 @@ impl SinkFactory {
             let stack = self.create_sink(name)?;
             let Some(service) = self.registry.get(name) else { return Ok(Shared::new(stack)) };
             let sink = Shared::with_capacity(stack, service.buffer().capacity());
-            Ok(match service.buffer().max_delay() {
+            let sink = match service.buffer().max_delay() {
                 Some((max_delay, flush_at)) => sink.with_max_delay(max_delay, flush_at),
+                None => sink,
+            };
+            Ok(match service.buffer().deadline() {
+                Some(max_age) => sink.with_max_age(max_age),
                 None => sink,
             })
         })

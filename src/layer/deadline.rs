@@ -229,6 +229,10 @@ impl<S: HandBack> Queue<S> for Fresh {
         held(&self.backlog)
     }
 
+    fn due(&self) -> Option<Instant> {
+        self.earliest.filter(|earliest| *earliest > now())
+    }
+
     fn len(&self) -> usize {
         self.backlog.len()
     }

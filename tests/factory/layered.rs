@@ -36,6 +36,35 @@ async fn nothing_is_sent_that_grew_old_while_the_peer_was_away() -> Result<(), B
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn shared_sink_counts_ages_from_when_it_accepts() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("quotes.sock");
+    let buffer = "capacity = \"256B\"\ndeadline = \"1h\"";
+    let sink = factory(&format!("unix://{}", path.display()), buffer)?.shared_sink("quotes")?;
+    // Until the layer is full, and both buffers before it.
+    let mut accepted = 0_u64;
+    let mut refused = 0;
+    while refused < 10 {
+        match sink.try_feed(format!("old {accepted}").as_str()) {
+            Ok(()) => (accepted, refused) = (accepted + 1, 0),
+            Err(_) => refused += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(accepted > 2 * 256 / 30, "more than stands in the layer: {accepted}");
+    // Nobody calls: the driver makes room by itself when they are too late. What it feeds then would
+    // be good for another hour, if its age counted from there.
+    tokio::time::sleep(Duration::from_secs(5400)).await;
+    sink.try_feed("fresh")?;
+    let listener = UnixListener::bind(&path)?;
+    sink.flush().await?;
+    assert_eq!(frame(&mut listener.accept().await?.0).await?, b"fresh");
+    let report = sink.close().await?;
+    assert_eq!(report.dropped.expired.messages, Some(accepted), "{report}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_urgent_overtakes_what_waits() -> Result<(), Box<dyn Error>> {
     const LARGE: usize = 1000;

@@ -1,5 +1,7 @@
 //! What waits above a sink, in an order that each layer has of its own.
 
+use std::time::Instant;
+
 use crate::buffer::{Backlog, Marks, Record};
 use crate::encode::Encode;
 use crate::layer::hold::Below;
@@ -49,6 +51,11 @@ pub(in crate::layer) trait Queue<S> {
 
     /// What waits.
     fn held(&self) -> Count;
+
+    /// When something that waits is worth nothing any more, and so makes room. Default: never.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 
     /// Messages that wait.
     fn len(&self) -> usize;

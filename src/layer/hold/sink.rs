@@ -1,11 +1,12 @@
 //! The queue and the sink below as one sink.
 
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use crate::encode::Encode;
 use crate::error::{ErrorKind, SinkError, TryFeedError};
 use crate::forward_sink;
-use crate::layer::hold::{Hold, Queue};
+use crate::layer::hold::{Hold, Queue, sooner};
 use crate::sink::{DropReason, End, MessageSink, Report, SinkState};
 
 impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
@@ -221,7 +222,12 @@ impl<S: MessageSink, Q: Queue<S>> MessageSink for Hold<S, Q> {
         }
     }
 
-    forward_sink! { inner: accepts state is_connected take_events set_policy due close_deadline }
+    /// Who waits for room looks again when something makes some.
+    fn due(&self) -> Option<Instant> {
+        sooner(self.inner.due(), self.queue.due())
+    }
+
+    forward_sink! { inner: accepts state is_connected take_events set_policy close_deadline }
 }
 
 /// Leaves what it can to the sink below, which makes one attempt to write.

@@ -1,6 +1,6 @@
 //! What all handles of one stack have in common.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant as Epoch};
 
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ pub(super) struct Core<S> {
     largest: usize,
     /// The stack's.
     pub(super) close_deadline: Duration,
+    /// After which messages without a deadline are too late, from when they were accepted.
+    pub(super) max_age: OnceLock<Duration>,
     /// What the deadlines of records are counted from.
     pub(super) epoch: Epoch,
 }
@@ -81,6 +83,11 @@ impl<S> Core<S> {
         }
     }
 
+    /// A message that the window did not let in.
+    pub(super) fn draft<'a, M: Encode + ?Sized>(&self, msg: &'a M) -> Draft<'a, M> {
+        Draft::aging(msg, self.max_age.get().copied())
+    }
+
     /// Bytes of a message's record.
     ///
     /// # Errors
@@ -111,8 +118,8 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         let close_deadline = stack.close_deadline();
         let front = Apart(Mutex::new(front));
         let stage = Apart(Mutex::new(Stage::new(stack, before)));
-        let heard = Heard::new();
-        Self { front, stage, heard, capacity, largest, close_deadline, epoch }
+        let (heard, max_age) = (Heard::new(), OnceLock::new());
+        Self { front, stage, heard, capacity, largest, close_deadline, max_age, epoch }
     }
 
     /// Does what [`Front::rouse`] has found to do.
@@ -132,7 +139,7 @@ impl<S: MessageSink + Send + 'static> Core<S> {
         msg: &M,
     ) -> Result<(), TryFeedError> {
         // Made anew: handed over, the first one would have to stand in memory for every message.
-        let draft = Draft::new(msg);
+        let draft = self.draft(msg);
         let size = self.size(&draft);
         let mut front = self.front();
         front.prepare(size).map_err(ErrorKind::refusal)?;

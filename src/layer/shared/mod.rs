@@ -145,6 +145,30 @@ impl<S: MessageSink + std::marker::Send + 'static> Shared<S> {
         self
     }
 
+    /// Gives messages that have no deadline one of this long after they were accepted here: for a
+    /// stack with a [`Deadline`](crate::Deadline), which counts from when the driver feeds it. What
+    /// stands in the two buffers before it is no older then, either. The first one set counts.
+    ///
+    /// # Cost
+    ///
+    /// A look at the clock and 18 bytes for each such message, and all of them take the longer way
+    /// in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use torq_message_sink::{Buffered, Deadline, Shared, UnixSink};
+    /// let stack = Deadline::new(Buffered::new(UnixSink::new("/run/torq/market_data.sock")?));
+    /// let sink = Shared::new(stack).with_max_age(Duration::from_millis(250));
+    /// # Ok::<(), torq_message_sink::SinkError>(())
+    /// ```
+    pub fn with_max_age(self, max_age: Duration) -> Self {
+        let _ = self.core.max_age.set(max_age);
+        self.core.front().stamp();
+        self
+    }
+
     /// Accepts `msg` without waiting, or refuses it. Wakes a sleeping stack.
     ///
     /// # Errors

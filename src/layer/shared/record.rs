@@ -28,6 +28,17 @@ impl<'a, M: Encode + ?Sized> Draft<'a, M> {
         Self { msg, len: msg.encoded_len(), marks: Marks::of(msg) }
     }
 
+    /// As [`new`](Self::new), of a message that is too late after `max_age` unless it has a deadline
+    /// of its own.
+    pub(super) fn aging(msg: &'a M, max_age: Option<Duration>) -> Self {
+        let mut draft = Self::new(msg);
+        if let (None, Some(max_age)) = (draft.marks.deadline, max_age) {
+            // By the runtime's clock, which tests can stop.
+            draft.marks.deadline = tokio::time::Instant::now().into_std().checked_add(max_age);
+        }
+        draft
+    }
+
     /// Bytes of the payload.
     pub(super) fn len(&self) -> usize {
         self.len

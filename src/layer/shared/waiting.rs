@@ -68,7 +68,7 @@ impl<S: MessageSink + Send + 'static> Admission<'_, S> {
         // The first one behind each swap comes here, so a loop of feeds that never has to wait does
         // not starve its neighbours.
         let budget = ready!(coop::poll_proceed(cx));
-        let draft = Draft::new(msg);
+        let draft = self.core.draft(msg);
         let size = self.core.size(&draft);
         let mut front = self.core.front();
         let size = front.prepare(size)?;

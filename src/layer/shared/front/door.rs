@@ -57,7 +57,7 @@ impl Front {
         } else {
             self.hurry();
         }
-        if self.door.is_idle() {
+        if self.door.is_idle() && !self.stamps {
             // For those who come next: no wider than the longest message.
             let room = self.capacity.saturating_sub(self.granted).min(self.quiet());
             self.records.open(1, room, self.longest);

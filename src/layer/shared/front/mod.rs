@@ -60,6 +60,8 @@ pub(super) struct Front {
     pub(super) refused: u64,
     /// What the stack looked like when the driver last did.
     pub(super) seen: (SinkState, bool),
+    /// Whether every message is stamped with its age, for which the window stays closed.
+    stamps: bool,
     /// None: what was fed is taken at once.
     delay: Option<Delay>,
     /// Until when what stands there may wait for more; none when it is to be taken.
@@ -139,9 +141,16 @@ impl Front {
             handles: 1,
             refused: 0,
             seen,
+            stamps: false,
             delay: None,
             held_until: None,
         }
+    }
+
+    /// From now on every message comes to the door, where it is stamped.
+    pub(super) fn stamp(&mut self) {
+        self.stamps = true;
+        self.records.close();
     }
 
     /// Position behind everything accepted.
