@@ -2,6 +2,8 @@
 //! target changes.
 
 mod fresh;
+#[path = "../numbered/mod.rs"]
+mod numbered;
 mod rules;
 mod schedules;
 mod sockets;

@@ -13,7 +13,8 @@ use torq_message_sink::{
     MessageSink, SwitchCause,
 };
 
-use crate::target::{Target, check, message};
+use crate::numbered::message;
+use crate::target::{Target, check};
 
 #[test]
 fn schedules_over_links() {

@@ -12,7 +12,8 @@ use torq_message_sink::{
     MemorySink, MessageSink, RoundRobin, WhenFull,
 };
 
-use crate::receiver::{Receiver, message};
+use crate::numbered::message;
+use crate::receiver::Receiver;
 
 #[test]
 fn schedules_over_links() {

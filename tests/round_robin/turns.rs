@@ -10,7 +10,8 @@ use torq_message_sink::{
     MessageSink, RoundRobin, SinkError, SinkState, WhenFull,
 };
 
-use crate::receiver::{Receiver, message};
+use crate::numbered::message;
+use crate::receiver::Receiver;
 
 /// Bytes of the frames here.
 const FRAME: usize = 12;
