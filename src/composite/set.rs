@@ -120,3 +120,56 @@ macro_rules! sets {
 
 sets!(LinkSet of Link, VisitLink, VisitLinkMut);
 sets!(SinkSet of MessageSink, VisitSink, VisitSinkMut);
+
+/// Makes `nth` and `nth_mut` for sets of one kind of child.
+macro_rules! nth {
+    ($set:ident of $child:ident, $visit:ident, $visit_mut:ident) => {
+        /// Asks child `index`; answers the visitor with what it has found.
+        #[inline(always)]
+        pub(super) fn nth<T: $set, V: $visit>(children: &T, index: usize, visitor: V) -> V {
+            let mut nth = Nth { index, at: 0, visitor };
+            children.visit(&mut nth);
+            nth.visitor
+        }
+
+        /// As [`nth`], for what changes the child.
+        #[inline(always)]
+        pub(super) fn nth_mut<T: $set, V: $visit_mut>(
+            children: &mut T,
+            index: usize,
+            visitor: V,
+        ) -> V {
+            let mut nth = Nth { index, at: 0, visitor };
+            children.visit_mut(&mut nth);
+            nth.visitor
+        }
+
+        struct Nth<V> {
+            index: usize,
+            at: usize,
+            visitor: V,
+        }
+
+        impl<V: $visit> $visit for Nth<V> {
+            #[inline(always)]
+            fn visit<C: $child>(&mut self, child: &C) {
+                if self.at == self.index {
+                    self.visitor.visit(child);
+                }
+                self.at += 1;
+            }
+        }
+
+        impl<V: $visit_mut> $visit_mut for Nth<V> {
+            #[inline(always)]
+            fn visit<C: $child>(&mut self, child: &mut C) {
+                if self.at == self.index {
+                    self.visitor.visit(child);
+                }
+                self.at += 1;
+            }
+        }
+    };
+}
+
+pub(super) use nth;

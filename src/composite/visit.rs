@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::buffer::Pending;
+use crate::composite::set::nth;
 use crate::composite::{LinkSet, VisitLink, VisitLinkMut};
 use crate::error::SinkError;
 use crate::framing::{Framing, LengthPrefixed};
@@ -12,51 +13,7 @@ use crate::link::{Link, Skip};
 use crate::policy::LazyPolicy;
 use crate::sink::{End, Event, Report, SinkState};
 
-/// Asks child `index`; answers the visitor with what it has found.
-#[inline(always)]
-pub(super) fn nth<T: LinkSet, V: VisitLink>(children: &T, index: usize, visitor: V) -> V {
-    let mut nth = Nth { index, at: 0, visitor };
-    children.visit(&mut nth);
-    nth.visitor
-}
-
-/// As [`nth`], for what changes the child.
-#[inline(always)]
-pub(super) fn nth_mut<T: LinkSet, V: VisitLinkMut>(
-    children: &mut T,
-    index: usize,
-    visitor: V,
-) -> V {
-    let mut nth = Nth { index, at: 0, visitor };
-    children.visit_mut(&mut nth);
-    nth.visitor
-}
-
-struct Nth<V> {
-    index: usize,
-    at: usize,
-    visitor: V,
-}
-
-impl<V: VisitLink> VisitLink for Nth<V> {
-    #[inline(always)]
-    fn visit<L: Link>(&mut self, link: &L) {
-        if self.at == self.index {
-            self.visitor.visit(link);
-        }
-        self.at += 1;
-    }
-}
-
-impl<V: VisitLinkMut> VisitLinkMut for Nth<V> {
-    #[inline(always)]
-    fn visit<L: Link>(&mut self, link: &mut L) {
-        if self.at == self.index {
-            self.visitor.visit(link);
-        }
-        self.at += 1;
-    }
-}
+nth!(LinkSet of Link, VisitLink, VisitLinkMut);
 
 /// What a child that is not on duty is shown: nothing, where it stands.
 pub(super) fn nothing<'a, L: Link, F: Framing>(link: &L, framing: &'a F) -> Pending<'a, F> {

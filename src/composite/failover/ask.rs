@@ -6,56 +6,13 @@ use tokio::time::Instant;
 
 use super::duty::Duty;
 use crate::composite::each::Step;
+use crate::composite::set::nth;
 use crate::composite::{SinkSet, VisitSink, VisitSinkMut};
 use crate::encode::Encode;
 use crate::error::{SinkError, TryFeedError};
 use crate::sink::{End, HandedBack, MessageSink, Report, SinkState};
 
-/// Asks child `index`; answers the visitor with what it has found.
-#[inline(always)]
-pub(super) fn nth<T: SinkSet, V: VisitSink>(children: &T, index: usize, visitor: V) -> V {
-    let mut nth = Nth { index, at: 0, visitor };
-    children.visit(&mut nth);
-    nth.visitor
-}
-
-/// As [`nth`], for what changes the child.
-#[inline(always)]
-pub(super) fn nth_mut<T: SinkSet, V: VisitSinkMut>(
-    children: &mut T,
-    index: usize,
-    visitor: V,
-) -> V {
-    let mut nth = Nth { index, at: 0, visitor };
-    children.visit_mut(&mut nth);
-    nth.visitor
-}
-
-struct Nth<V> {
-    index: usize,
-    at: usize,
-    visitor: V,
-}
-
-impl<V: VisitSink> VisitSink for Nth<V> {
-    #[inline(always)]
-    fn visit<S: MessageSink>(&mut self, sink: &S) {
-        if self.at == self.index {
-            self.visitor.visit(sink);
-        }
-        self.at += 1;
-    }
-}
-
-impl<V: VisitSinkMut> VisitSinkMut for Nth<V> {
-    #[inline(always)]
-    fn visit<S: MessageSink>(&mut self, sink: &mut S) {
-        if self.at == self.index {
-            self.visitor.visit(sink);
-        }
-        self.at += 1;
-    }
-}
+nth!(SinkSet of MessageSink, VisitSink, VisitSinkMut);
 
 pub(super) struct Append<'a, M: ?Sized> {
     pub(super) msg: &'a M,
